@@ -1,0 +1,218 @@
+//! From a result to a verdict.
+
+use std::{any::Any, error::Error, fmt, time::SystemTime};
+
+use http::{Response, StatusCode};
+
+use crate::{BoxError, RetryHint, TransportError, TransportErrorKind, Verdict};
+
+/// What a layer learns from one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Class {
+    /// What the attempt says about its target.
+    pub verdict: Verdict,
+    /// How long the target asked to be left alone.
+    pub hint: RetryHint,
+    /// How the attempt ended, in the words of a log line.
+    pub outcome: Outcome,
+    /// Whether the target may have begun the work. `false` makes even a request repeatable that is not idempotent.
+    ///
+    /// A target that turns a request away (for its rate, its credential, its form) has not begun.
+    pub begun: bool,
+}
+
+/// How an attempt ended: a status, or a word where there was none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a status or a word: every other protocol has words")]
+pub enum Outcome {
+    /// The target answered with this status.
+    Status(StatusCode),
+    /// It did not, or its answer was not what it seemed: `connect`, `timeout`, `reset`.
+    Word(&'static str),
+}
+
+/// Turns a result into a [`Class`]. Any `Fn(Result<&Res, &Err>) -> Class` does.
+pub trait Classify<Res, Err> {
+    /// Says what `result` means.
+    fn classify(&self, result: Result<&Res, &Err>) -> Class;
+}
+
+/// Classifies HTTP responses by status and standard headers, and transport errors by kind.
+///
+/// A [`Class`] that a layer further in left in the response's extensions is final: it may have read the body.
+///
+/// | status | verdict |
+/// |---|---|
+/// | 1xx to 3xx, and other 2xx | [`Success`](Verdict::Success) |
+/// | 408, 425, 500, 502 to 504, 507, 509, 520 to 530 | [`Transient`](Verdict::Transient) |
+/// | 429 | [`RateLimited`](Verdict::RateLimited) |
+/// | 402 | [`QuotaExhausted`](Verdict::QuotaExhausted) |
+/// | 401, 403, 407 | [`CredentialDead`](Verdict::CredentialDead) |
+/// | 499 | [`Cancelled`](Verdict::Cancelled) |
+/// | any other | [`CallerFault`](Verdict::CallerFault) |
+///
+/// An error without a [`TransportError`] among its causes is `Transient`, and the work may have begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpClassify;
+
+// === impl Class ===
+
+impl Class {
+    /// The class of a plain success.
+    pub const SUCCESS: Self = Self::new(Verdict::Success, Outcome::Status(StatusCode::OK));
+
+    /// Creates a class without a hint. Whether the work may have begun follows from the verdict.
+    #[must_use]
+    pub const fn new(verdict: Verdict, outcome: Outcome) -> Self {
+        let begun = matches!(
+            verdict,
+            Verdict::Success | Verdict::Transient | Verdict::Truncated | Verdict::Slow | Verdict::Cancelled
+        );
+        Self { verdict, hint: RetryHint::NONE, outcome, begun }
+    }
+
+    /// Sets the hint.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: RetryHint) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Says that the target did not begin the work.
+    #[must_use]
+    pub const fn not_begun(mut self) -> Self {
+        self.begun = false;
+        self
+    }
+
+    /// Creates the class of an attempt that ended without an answer.
+    #[must_use]
+    pub const fn transport(kind: TransportErrorKind) -> Self {
+        let class = Self::new(Verdict::Transient, Outcome::Word(kind.as_str()));
+        if matches!(kind, TransportErrorKind::Connect) { class.not_begun() } else { class }
+    }
+
+    /// Creates the class of an HTTP status. See [`HttpClassify`] for the table.
+    #[must_use]
+    pub const fn status(status: StatusCode) -> Self {
+        let verdict = match status.as_u16() {
+            100..=399 => Verdict::Success,
+            408 | 425 | 500 | 502..=504 | 507 | 509 | 520..=530 => Verdict::Transient,
+            429 => Verdict::RateLimited,
+            402 => Verdict::QuotaExhausted,
+            401 | 403 | 407 => Verdict::CredentialDead,
+            499 => Verdict::Cancelled,
+            _ => Verdict::CallerFault,
+        };
+        Self::new(verdict, Outcome::Status(status))
+    }
+}
+
+// === impl Outcome ===
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => f.write_str(status.as_str()),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+// === impl Classify ===
+
+impl<F, Res, Err> Classify<Res, Err> for F
+where
+    F: Fn(Result<&Res, &Err>) -> Class,
+{
+    fn classify(&self, result: Result<&Res, &Err>) -> Class {
+        self(result)
+    }
+}
+
+// === impl HttpClassify ===
+
+impl<B, E: 'static> Classify<Response<B>, E> for HttpClassify {
+    fn classify(&self, result: Result<&Response<B>, &E>) -> Class {
+        match result {
+            Ok(response) => response.extensions().get().copied().unwrap_or_else(|| by_status(response)),
+            Err(error) => by_error(error),
+        }
+    }
+}
+
+fn by_status<B>(response: &Response<B>) -> Class {
+    let class = Class::status(response.status());
+    if class.verdict == Verdict::Success {
+        return class;
+    }
+    class.with_hint(RetryHint::from_headers(response.headers(), SystemTime::now()))
+}
+
+fn by_error<E: 'static>(error: &E) -> Class {
+    let any = error as &dyn Any;
+    let found = any.downcast_ref::<TransportError>().or_else(|| {
+        let boxed = any.downcast_ref::<BoxError>()?;
+        TransportError::find(boxed.as_ref() as &(dyn Error + 'static))
+    });
+    Class::transport(found.map_or(TransportErrorKind::Other, TransportError::kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{convert::Infallible, time::Duration};
+
+    fn of(response: &Response<()>) -> Class {
+        HttpClassify.classify(Ok::<_, &Infallible>(response))
+    }
+
+    fn status(code: u16) -> Verdict {
+        of(&Response::builder().status(code).body(()).unwrap()).verdict
+    }
+
+    #[test]
+    fn statuses_are_classed_by_the_documented_table() {
+        for (codes, verdict) in [
+            (&[100, 200, 204, 206, 301, 304][..], Verdict::Success),
+            (&[408, 500, 502, 503, 504, 524, 529], Verdict::Transient),
+            (&[429], Verdict::RateLimited),
+            (&[402], Verdict::QuotaExhausted),
+            (&[401, 403], Verdict::CredentialDead),
+            (&[499], Verdict::Cancelled),
+            (&[400, 404, 405, 409, 413, 415, 422, 501, 505], Verdict::CallerFault),
+        ] {
+            for code in codes {
+                assert_eq!(status(*code), verdict, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_left_by_an_inner_layer_is_final() {
+        let inner = Class::new(Verdict::QuotaExhausted, Outcome::Word("quota"));
+        let response = Response::builder().status(429).extension(inner).header("retry-after", "1").body(()).unwrap();
+        assert_eq!(of(&response), inner);
+    }
+
+    #[test]
+    fn a_failure_carries_its_hint_and_a_success_none() {
+        let response = |code| Response::builder().status(code).header("retry-after", "3").body(()).unwrap();
+        assert_eq!(of(&response(503)).hint.after, Some(Duration::from_secs(3)));
+        assert_eq!(of(&response(200)).hint, RetryHint::NONE);
+    }
+
+    #[test]
+    fn a_transport_error_is_found_bare_and_boxed_and_below_other_errors() {
+        let connect = TransportError::new(TransportErrorKind::Connect);
+        let classify = |error: &BoxError| HttpClassify.classify(Err::<&Response<()>, _>(error));
+
+        let bare = HttpClassify.classify(Err::<&Response<()>, _>(&connect));
+        assert_eq!((bare.verdict, bare.begun, bare.outcome), (Verdict::Transient, false, Outcome::Word("connect")));
+        assert_eq!(classify(&connect.clone().into()), bare);
+        let deep = std::io::Error::other(TransportError::with_source(TransportErrorKind::Other, connect));
+        assert_eq!(classify(&deep.into()).outcome, Outcome::Word("error"), "the outermost word is the truth");
+        assert!(classify(&"unknown".into()).begun);
+    }
+}

@@ -1,0 +1,340 @@
+//! What one request carries through all layers.
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::Request;
+use tokio::time::Instant;
+
+use crate::{Label, Outcome, Target, Verdict};
+
+/// What one request carries through all layers: a deadline, one allowance of attempts, and the trail of those made.
+///
+/// It travels in the request's extensions. Clones share one state: an attempt that failover spends is gone for retry too.
+///
+/// # The allowance
+///
+/// The first attempt of a request needs no permission. Whoever wants to send *again*, to the same target or another one,
+/// asks [`take_attempt`](Self::take_attempt) first. So attempts never multiply, however many layers send again.
+#[derive(Clone)]
+pub struct CallContext(Arc<Mutex<State>>);
+
+struct State {
+    deadline: Option<Instant>,
+    attempt_timeout: Option<Duration>,
+    attempts_left: u32,
+    /// Attempts made before the current walk over the targets began.
+    walked: u32,
+    trail: Trail,
+}
+
+/// One attempt that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The target, where the layer that made the attempt knew one.
+    pub target: Option<Target>,
+    /// What the attempt said about it.
+    pub verdict: Verdict,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took to the head of the answer, or to its failure.
+    pub elapsed: Duration,
+}
+
+/// The attempts of one request, oldest first.
+///
+/// Displays as `eastus;503;12ms, westeurope;200;61ms`. Holds the first [`CAPACITY`](Self::CAPACITY) and counts them all.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// In place, so that an attempt costs no allocation.
+    kept: [Option<Attempt>; Self::CAPACITY],
+    made: u32,
+}
+
+// === impl CallContext ===
+
+impl CallContext {
+    /// Creates a context that allows `attempts` in all, the first one included, and has no deadline.
+    #[must_use]
+    pub fn new(attempts: NonZeroU32) -> Self {
+        let attempts_left = attempts.get() - 1;
+        let state = State { deadline: None, attempt_timeout: None, attempts_left, walked: 0, trail: Trail::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Finds the context of `request`.
+    #[must_use]
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// Finds the context of `request`, or creates one that allows `attempts` in all.
+    ///
+    /// A client that retries on its own and says so (`x-stainless-retry-count`, as the official SDKs of OpenAI and
+    /// Anthropic do) has used up part of the allowance: each retry it made takes one attempt off, down to a single one.
+    #[must_use]
+    pub fn of_or_insert<B>(request: &mut Request<B>, attempts: NonZeroU32) -> Self {
+        if let Some(context) = Self::of(request) {
+            return context.clone();
+        }
+        let left = attempts.get().saturating_sub(client_retries(request));
+        let context = Self::new(NonZeroU32::new(left).unwrap_or(NonZeroU32::MIN));
+        request.extensions_mut().insert(context.clone());
+        context
+    }
+
+    /// Takes one further attempt from the allowance, or returns `false` if none is left.
+    #[must_use = "an attempt that was not granted must not be made"]
+    pub fn take_attempt(&self) -> bool {
+        let mut state = self.state();
+        let left = state.attempts_left.checked_sub(1);
+        state.attempts_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Returns how many further attempts are allowed.
+    #[must_use]
+    pub fn attempts_left(&self) -> u32 {
+        self.state().attempts_left
+    }
+
+    /// Moves the deadline to `at`, if it is not earlier already.
+    pub fn limit_deadline(&self, at: Instant) {
+        let mut state = self.state();
+        state.deadline = Some(state.deadline.map_or(at, |deadline| deadline.min(at)));
+    }
+
+    /// Returns the time by which the answer must have come.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state().deadline
+    }
+
+    /// Returns how much time is left, zero if the deadline has passed, or `None` without a deadline.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        Some(self.deadline()?.saturating_duration_since(now))
+    }
+
+    /// Sets how long one attempt may take to the head of its answer, for this request alone: a streamed answer begins soon,
+    /// a whole one comes late.
+    pub fn set_attempt_timeout(&self, timeout: Duration) {
+        self.state().attempt_timeout = Some(timeout);
+    }
+
+    /// Returns how long one attempt may take, where it was set for this request.
+    #[must_use]
+    pub fn attempt_timeout(&self) -> Option<Duration> {
+        self.state().attempt_timeout
+    }
+
+    /// Begins a new walk over the targets: each failure domain may be tried once more.
+    pub fn begin_walk(&self) {
+        let mut state = self.state();
+        state.walked = state.trail.made;
+    }
+
+    /// Returns whether a target of `domain` has been tried in this walk.
+    #[must_use]
+    pub fn tried(&self, domain: &Label) -> bool {
+        let state = self.state();
+        let walked = state.walked as usize;
+        state.trail.iter().skip(walked).any(|a| a.target.as_ref().is_some_and(|t| t.failure_domain() == domain))
+    }
+
+    /// Adds an attempt to the trail.
+    pub fn record(&self, attempt: Attempt) {
+        self.state().trail.push(attempt);
+    }
+
+    /// Returns how many attempts were made.
+    #[must_use]
+    pub fn attempts_made(&self) -> u32 {
+        self.state().trail.made
+    }
+
+    /// Calls `f` with the trail. Do not call the context again inside.
+    pub fn with_trail<T>(&self, f: impl FnOnce(&Trail) -> T) -> T {
+        f(&self.state().trail)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in `with_trail` leaves the state as whole as it was: nothing is changed there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("CallContext")
+            .field("deadline", &state.deadline)
+            .field("attempts_left", &state.attempts_left)
+            .field("trail", &state.trail)
+            .finish()
+    }
+}
+
+fn client_retries<B>(request: &Request<B>) -> u32 {
+    let count = request.headers().get("x-stainless-retry-count").and_then(|value| value.to_str().ok());
+    count.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// Creates an attempt at `target`.
+    #[must_use]
+    pub const fn new(target: Option<Target>, verdict: Verdict, outcome: Outcome, elapsed: Duration) -> Self {
+        Self { target, verdict, outcome, elapsed }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.target.as_ref().map_or("-", |target| target.name().as_str());
+        write!(f, "{name};{};{}ms", self.outcome, self.elapsed.as_millis())
+    }
+}
+
+// === impl Trail ===
+
+impl Trail {
+    /// How many attempts are kept word for word.
+    pub const CAPACITY: usize = 8;
+
+    /// Iterates over the attempts that were kept, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        self.kept.iter().flatten()
+    }
+
+    /// Returns how many attempts were made, kept or not.
+    #[must_use]
+    pub const fn made(&self) -> u32 {
+        self.made
+    }
+
+    fn push(&mut self, attempt: Attempt) {
+        if let Some(slot) = self.kept.get_mut(self.made as usize) {
+            *slot = Some(attempt);
+        }
+        self.made = self.made.saturating_add(1);
+    }
+}
+
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, attempt) in self.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            attempt.fmt(f)?;
+        }
+        match self.made as usize {
+            made @ 0..=Self::CAPACITY => {
+                debug_assert_eq!(self.iter().count(), made, "what was made within the capacity was kept");
+                Ok(())
+            }
+            made => write!(f, ", and {} more", made - Self::CAPACITY),
+        }
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trail({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    const fn n(attempts: u32) -> NonZeroU32 {
+        NonZeroU32::new(attempts).expect("not zero")
+    }
+
+    fn attempt(target: &str, status: u16, ms: u64) -> Attempt {
+        let status = StatusCode::from_u16(status).unwrap();
+        let target = Target::named(target).unwrap();
+        Attempt::new(Some(target), Verdict::Transient, Outcome::Status(status), Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn the_first_attempt_is_free_and_the_rest_are_counted_across_clones() {
+        let context = CallContext::new(n(3));
+        let other_layer = context.clone();
+        assert!(context.take_attempt());
+        assert!(other_layer.take_attempt());
+        assert!(!context.take_attempt() && !other_layer.take_attempt());
+        assert_eq!(context.attempts_left(), 0);
+    }
+
+    #[test]
+    fn the_earliest_deadline_wins() {
+        let now = Instant::now();
+        let context = CallContext::new(n(1));
+        assert_eq!(context.remaining(now), None);
+        context.limit_deadline(now + Duration::from_secs(5));
+        context.limit_deadline(now + Duration::from_secs(9));
+        assert_eq!(context.remaining(now), Some(Duration::from_secs(5)));
+        assert_eq!(context.remaining(now + Duration::from_secs(7)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_domain_is_tried_once_a_walk() {
+        let context = CallContext::new(n(5));
+        let east = Label::try_new("east").unwrap();
+        assert!(!context.tried(&east));
+        context.record(attempt("east", 503, 1));
+        assert!(context.tried(&east) && !context.tried(&Label::try_new("west").unwrap()));
+        context.begin_walk();
+        assert!(!context.tried(&east));
+    }
+
+    #[test]
+    fn a_trail_reads_as_it_went_and_says_what_it_left_out() {
+        let context = CallContext::new(n(5));
+        context.record(attempt("east", 503, 12));
+        context.record(attempt("west", 200, 61));
+        assert_eq!(context.with_trail(Trail::to_string), "east;503;12ms, west;200;61ms");
+        for _ in 0..8 {
+            context.record(attempt("east", 500, 0));
+        }
+        assert!(context.with_trail(Trail::to_string).ends_with("east;500;0ms, and 2 more"));
+        assert_eq!(context.attempts_made(), 10);
+    }
+
+    #[test]
+    fn what_the_client_retried_already_is_taken_off() {
+        let left = |count: &str| {
+            let mut request = Request::builder().header("x-stainless-retry-count", count).body(()).unwrap();
+            CallContext::of_or_insert(&mut request, n(5)).attempts_left()
+        };
+        assert_eq!([left("0"), left("2"), left("5"), left("4294967295"), left("many")], [4, 2, 0, 0, 4]);
+    }
+
+    #[test]
+    fn a_context_is_created_once_and_then_found() {
+        let mut request = Request::new(());
+        let first = CallContext::of_or_insert(&mut request, n(2));
+        assert!(first.take_attempt());
+        assert!(!CallContext::of_or_insert(&mut request, n(9)).take_attempt());
+    }
+
+    proptest! {
+        #[test]
+        fn grants_never_exceed_the_allowance(attempts in 1..50_u32, asks in 0..200_u32) {
+            let context = CallContext::new(n(attempts));
+            let granted = (0..asks).filter(|_| context.take_attempt()).count();
+            prop_assert_eq!(granted as u32, asks.min(attempts - 1));
+        }
+    }
+}

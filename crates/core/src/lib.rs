@@ -1,0 +1,83 @@
+//! The vocabulary that Buttress layers share.
+//!
+//! A retry, a failover, a breaker and a limiter stacked around one client must agree on a few things: what an answer says
+//! about the server that gave it, how long that server wants to be left alone, how many attempts are left in all, and when
+//! an answer has really ended. This crate holds those words and nothing else. It has no layer, and it knows nothing of
+//! language models.
+//!
+//! # What is here
+//!
+//! 1. [`Verdict`] says what one attempt tells about its target; [`Classify`] makes it ([`HttpClassify`] from status and
+//!    headers, or any closure), together with a [`RetryHint`] and the [`Outcome`] that a log or a header prints.
+//! 2. [`CallContext`] travels in the request's extensions: one deadline, one allowance of attempts, the failure domains
+//!    that were tried, and the trail of attempts. The first layer that needs it creates it; the rest find it.
+//! 3. [`EndBody`] reports the end of a body exactly once as a [`BodyEnd`], also when it is dropped.
+//! 4. [`Refusal`] is a layer's own *no*; a [`Refuse`] maker turns it into a response ([`HttpRefusal`]) or into whatever
+//!    `Result` a service without HTTP returns (any closure).
+//! 5. [`Target`] names an upstream, [`ServedBy`] names the one that answered, [`Rewrite`] fits a request to one.
+//! 6. [`Replay`] says how a request is sent more than once: [`Http`] clones it, [`HttpReplay`] buffers its body lazily and
+//!    within a bound ([`ReplayBody`]), [`ByClone`] and [`ByFn`] serve requests that have no HTTP in them.
+//! 7. [`Body`] is a response body that a layer can make as well as pass on; [`Payload`] is a request body that is wholly in
+//!    memory. [`Oneshot`] drives one clone of a service to readiness and calls it once; [`Answering`] turns
+//!    errors into responses at the edge of a stack.
+//!
+//! # Cost
+//!
+//! Verdicts, classes and hints are `Copy`. A success is classified without an allocation. A [`CallContext`] is one
+//! allocation, and what `http` needs to hold it in the extensions. Clones of targets and labels count a reference.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use buttress_core::{Classify, HttpClassify, Verdict};
+//!
+//! let response = http::Response::builder()
+//!     .status(429)
+//!     .header("retry-after", "2")
+//!     .header("retry-after-ms", "1500")
+//!     .body(())?;
+//!
+//! let class = HttpClassify.classify(Ok::<_, &std::convert::Infallible>(&response));
+//!
+//! assert_eq!(class.verdict, Verdict::RateLimited);
+//! assert_eq!(class.hint.after, Some(Duration::from_millis(1500)), "milliseconds are the finer word");
+//! assert!(class.verdict.try_elsewhere() && !class.verdict.breaker_counts());
+//! # Ok::<(), http::Error>(())
+//! ```
+
+mod answering;
+mod body;
+mod body_end;
+mod classify;
+#[cfg(feature = "client")]
+mod client;
+mod context;
+mod error;
+mod hint;
+mod oneshot;
+mod payload;
+mod refusal;
+mod replay;
+mod replay_body;
+mod target;
+mod verdict;
+
+#[cfg(feature = "client")]
+pub use self::client::{Client, ClientFuture};
+pub use self::{
+    answering::{Answering, AnsweringFuture},
+    body::Body,
+    body_end::{BodyEnd, End, EndBody, OnBodyEnd},
+    classify::{Class, Classify, HttpClassify, Outcome},
+    context::{Attempt, CallContext, Trail},
+    error::{BoxError, TransportError, TransportErrorKind},
+    hint::RetryHint,
+    oneshot::Oneshot,
+    payload::Payload,
+    refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
+    replay::{ByClone, ByFn, Http, HttpReplay, HttpReplayed, Mark, NotReplayable, Replay},
+    replay_body::{ReplayBody, Superseded},
+    target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
+    verdict::Verdict,
+};

@@ -1,0 +1,288 @@
+//! How a request is sent more than once.
+
+use std::{error::Error, fmt, num::NonZeroU32};
+
+use http::{Request, Response};
+
+use crate::{CallContext, ReplayBody, ServedBy, Target};
+
+/// How a request is sent more than once, and where its [`CallContext`] is found.
+///
+/// | | for | context | idempotent |
+/// |---|---|---|---|
+/// | [`Http`] | HTTP, the body is `Clone` | in the extensions | by method or `Idempotency-Key` |
+/// | [`HttpReplay`] | HTTP, any body | in the extensions | by method or `Idempotency-Key` |
+/// | [`HttpReplayed`] | HTTP, a layer further out made the body a [`ReplayBody`] | in the extensions | by method or `Idempotency-Key` |
+/// | [`ByClone`] | any `Clone` request | none | yes: whoever chooses it says so |
+/// | [`ByFn`] | any request, by closure | none | yes, where the closure gives a copy |
+pub trait Replay<Req> {
+    /// What the inner service is called with.
+    type Request;
+    /// What is kept for further attempts.
+    type Saved;
+
+    /// Finds the context of `request`, or creates one that allows `attempts` in all; `None` if it can hold none.
+    fn context(&self, request: &mut Req, attempts: NonZeroU32) -> Option<CallContext>;
+
+    /// Splits `request` into what is sent first and what is kept.
+    fn split(&self, request: Req) -> (Self::Request, Self::Saved);
+
+    /// Makes the request once more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request, or what was kept of it, cannot be sent again.
+    fn again(&self, saved: &Self::Saved) -> Result<Self::Request, NotReplayable>;
+
+    /// Returns whether sending the request twice does no more than sending it once.
+    fn is_idempotent(&self, saved: &Self::Saved) -> bool;
+
+    /// Lets the layers further in know which target `request` goes to: in its extensions, where it has them.
+    fn aim(&self, request: &mut Self::Request, target: &Target) {
+        let _ = (request, target);
+    }
+}
+
+/// Writes into a response who served it and what was tried. HTTP responses have extensions for that; others do not.
+pub trait Mark<Res> {
+    /// Marks `response`.
+    fn mark(&self, response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
+}
+
+/// The error of a request that cannot be sent again: its body is longer than what may be kept, or it is no copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotReplayable;
+
+/// HTTP requests whose body is `Clone`, such as [`Payload`](crate::Payload) or `Full<Bytes>`. See [`Replay`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http;
+
+/// HTTP requests with any body, which is kept while it is sent. See [`Replay`] and [`ReplayBody`].
+#[derive(Clone, Copy, Debug)]
+pub struct HttpReplay {
+    max_bytes: u64,
+}
+
+/// HTTP requests whose body a layer further out has made a [`ReplayBody`], so that nothing is kept twice. See [`Replay`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpReplayed;
+
+/// Any `Clone` request of a service without HTTP. See [`Replay`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByClone;
+
+/// Requests that a closure `Fn(&Req) -> Option<Req>` copies, or declines to. See [`Replay`].
+#[derive(Clone, Copy, Debug)]
+pub struct ByFn<F>(F);
+
+// === impl NotReplayable ===
+
+impl fmt::Display for NotReplayable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request cannot be sent again")
+    }
+}
+
+impl Error for NotReplayable {}
+
+// === impl Http ===
+
+impl<B: Clone> Replay<Request<B>> for Http {
+    type Request = Request<B>;
+    type Saved = Request<B>;
+
+    fn context(&self, request: &mut Request<B>, attempts: NonZeroU32) -> Option<CallContext> {
+        Some(CallContext::of_or_insert(request, attempts))
+    }
+
+    fn split(&self, request: Request<B>) -> (Request<B>, Request<B>) {
+        (request.clone(), request)
+    }
+
+    fn again(&self, saved: &Request<B>) -> Result<Request<B>, NotReplayable> {
+        Ok(saved.clone())
+    }
+
+    fn is_idempotent(&self, saved: &Request<B>) -> bool {
+        is_idempotent(saved)
+    }
+
+    fn aim(&self, request: &mut Request<B>, target: &Target) {
+        request.extensions_mut().insert(target.clone());
+    }
+}
+
+impl<B> Mark<Response<B>> for Http {
+    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+        mark(response, served_by, context);
+    }
+}
+
+/// By method (RFC 9110, section 9.2.2), or because the caller gave a key to tell repetitions by.
+fn is_idempotent<B>(request: &Request<B>) -> bool {
+    request.method().is_idempotent() || request.headers().contains_key("idempotency-key")
+}
+
+fn mark<B>(response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+    let extensions = response.extensions_mut();
+    if let Some(served_by) = served_by {
+        extensions.insert(served_by.clone());
+    }
+    extensions.insert(context.clone());
+}
+
+// === impl HttpReplay ===
+
+impl HttpReplay {
+    /// What [`default`](Self::default) keeps of a body: 16 MiB.
+    pub const DEFAULT_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+    /// Keeps up to `max_bytes` of a body. A longer one is sent once.
+    #[must_use]
+    pub const fn new(max_bytes: u64) -> Self {
+        Self { max_bytes }
+    }
+}
+
+impl Default for HttpReplay {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_MAX_BYTES)
+    }
+}
+
+impl<B: http_body::Body> Replay<Request<B>> for HttpReplay {
+    type Request = Request<ReplayBody<B>>;
+    type Saved = Request<ReplayBody<B>>;
+
+    fn context(&self, request: &mut Request<B>, attempts: NonZeroU32) -> Option<CallContext> {
+        Some(CallContext::of_or_insert(request, attempts))
+    }
+
+    fn split(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
+        let (parts, body) = request.into_parts();
+        HttpReplayed.split(Request::from_parts(parts, ReplayBody::new(body, self.max_bytes)))
+    }
+
+    fn again(&self, saved: &Self::Saved) -> Result<Self::Request, NotReplayable> {
+        HttpReplayed.again(saved)
+    }
+
+    fn is_idempotent(&self, saved: &Self::Saved) -> bool {
+        is_idempotent(saved)
+    }
+
+    fn aim(&self, request: &mut Self::Request, target: &Target) {
+        request.extensions_mut().insert(target.clone());
+    }
+}
+
+impl<B> Mark<Response<B>> for HttpReplay {
+    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+        mark(response, served_by, context);
+    }
+}
+
+// === impl HttpReplayed ===
+
+impl<B> Replay<Request<ReplayBody<B>>> for HttpReplayed {
+    type Request = Request<ReplayBody<B>>;
+    type Saved = Request<ReplayBody<B>>;
+
+    fn context(&self, request: &mut Self::Request, attempts: NonZeroU32) -> Option<CallContext> {
+        Some(CallContext::of_or_insert(request, attempts))
+    }
+
+    fn split(&self, request: Self::Request) -> (Self::Request, Self::Saved) {
+        let (parts, body) = request.into_parts();
+        let handle = body.handle();
+        (Request::from_parts(parts.clone(), body), Request::from_parts(parts, handle))
+    }
+
+    fn again(&self, saved: &Self::Saved) -> Result<Self::Request, NotReplayable> {
+        let body = saved.body().replay().ok_or(NotReplayable)?;
+        let mut request = Request::new(body);
+        *request.method_mut() = saved.method().clone();
+        *request.uri_mut() = saved.uri().clone();
+        *request.version_mut() = saved.version();
+        *request.headers_mut() = saved.headers().clone();
+        *request.extensions_mut() = saved.extensions().clone();
+        Ok(request)
+    }
+
+    fn is_idempotent(&self, saved: &Self::Saved) -> bool {
+        is_idempotent(saved)
+    }
+
+    fn aim(&self, request: &mut Self::Request, target: &Target) {
+        request.extensions_mut().insert(target.clone());
+    }
+}
+
+impl<B> Mark<Response<B>> for HttpReplayed {
+    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+        mark(response, served_by, context);
+    }
+}
+
+// === impl ByClone ===
+
+impl<Req: Clone> Replay<Req> for ByClone {
+    type Request = Req;
+    type Saved = Req;
+
+    fn context(&self, _: &mut Req, _: NonZeroU32) -> Option<CallContext> {
+        None
+    }
+
+    fn split(&self, request: Req) -> (Req, Req) {
+        (request.clone(), request)
+    }
+
+    fn again(&self, saved: &Req) -> Result<Req, NotReplayable> {
+        Ok(saved.clone())
+    }
+
+    fn is_idempotent(&self, _: &Req) -> bool {
+        true
+    }
+}
+
+impl<Res> Mark<Res> for ByClone {
+    fn mark(&self, _: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
+}
+
+// === impl ByFn ===
+
+impl<F> ByFn<F> {
+    /// Copies requests by `copy`; where it returns `None`, the request is sent once.
+    pub const fn new(copy: F) -> Self {
+        Self(copy)
+    }
+}
+
+impl<Req, F: Fn(&Req) -> Option<Req>> Replay<Req> for ByFn<F> {
+    type Request = Req;
+    type Saved = Option<Req>;
+
+    fn context(&self, _: &mut Req, _: NonZeroU32) -> Option<CallContext> {
+        None
+    }
+
+    fn split(&self, request: Req) -> (Req, Option<Req>) {
+        let copy = self.0(&request);
+        (request, copy)
+    }
+
+    fn again(&self, saved: &Option<Req>) -> Result<Req, NotReplayable> {
+        saved.as_ref().and_then(&self.0).ok_or(NotReplayable)
+    }
+
+    fn is_idempotent(&self, saved: &Option<Req>) -> bool {
+        saved.is_some()
+    }
+}
+
+impl<Res, F> Mark<Res> for ByFn<F> {
+    fn mark(&self, _: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
+}

@@ -1,0 +1,289 @@
+//! The upstreams a request may go to.
+
+use std::{error::Error, fmt, num::NonZeroU32, sync::Arc};
+
+use http::HeaderValue;
+
+use crate::Refusal;
+
+/// A short name that may stand in a header, a metric label and a log line: a target, a region, a model.
+///
+/// It is made once and cloned by reference count, also into a header.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(HeaderValue);
+
+/// Why a text is no [`Label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelError(LabelFault);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelFault {
+    Empty,
+    TooLong,
+    Character,
+}
+
+/// An upstream that a request may go to: a deployment in a region, a provider's endpoint, a replica.
+///
+/// Clones share one allocation. Two targets are equal if all their facts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(Arc<Facts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    name: Label,
+    region: Option<Label>,
+    provider: Option<Label>,
+    failure_domain: Label,
+    capacity: NonZeroU32,
+}
+
+/// Names the target that answered. The layer that chose the target puts it into the response's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy {
+    /// The target whose answer this is.
+    pub target: Target,
+    /// The model the target was asked for, where there is one.
+    pub model: Option<Label>,
+}
+
+/// Fits a request to a target: address, path, credentials, model name.
+///
+/// Any `Fn(Req, &Target) -> Result<Rewritten<Req>, Refusal>` does.
+pub trait Rewrite<Req> {
+    /// Fits `request` to `target`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the refusal to answer with if this request cannot be put to this target.
+    fn rewrite(&self, request: Req, target: &Target) -> Result<Rewritten<Req>, Refusal>;
+}
+
+/// A request that was fitted to a target.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rewritten<Req> {
+    /// What to send.
+    pub request: Req,
+    /// The model the target is asked for, where there is one.
+    pub model: Option<Label>,
+}
+
+// === impl Label ===
+
+impl Label {
+    /// The longest label, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// Creates a label of `text`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `text` is empty, longer than [`MAX_LEN`](Self::MAX_LEN), or holds anything but visible ASCII without `,`
+    /// and `;` (which separate the entries of a trail).
+    pub fn try_new(text: &str) -> Result<Self, LabelError> {
+        if text.is_empty() {
+            return Err(LabelError(LabelFault::Empty));
+        }
+        if text.len() > Self::MAX_LEN {
+            return Err(LabelError(LabelFault::TooLong));
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic() && b != b',' && b != b';') {
+            return Err(LabelError(LabelFault::Character));
+        }
+        HeaderValue::from_str(text).map(Self).map_err(|_| LabelError(LabelFault::Character))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().expect("a label is visible ASCII, checked when it was made")
+    }
+
+    /// Returns the label as a header value, without a copy.
+    #[must_use]
+    pub fn to_header_value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<&str> for Label {
+    type Error = LabelError;
+
+    fn try_from(text: &str) -> Result<Self, LabelError> {
+        Self::try_new(text)
+    }
+}
+
+// === impl LabelError ===
+
+impl fmt::Display for LabelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            LabelFault::Empty => f.write_str("a name must not be empty"),
+            LabelFault::TooLong => write!(f, "a name must not be longer than {} bytes", Label::MAX_LEN),
+            LabelFault::Character => f.write_str("a name must be visible ASCII without spaces, `,` or `;`"),
+        }
+    }
+}
+
+impl Error for LabelError {}
+
+// === impl Target ===
+
+impl Target {
+    /// Creates a target that is a failure domain of its own, with a capacity of 1.
+    #[must_use]
+    pub fn new(name: Label) -> Self {
+        Self(Arc::new(Facts {
+            failure_domain: name.clone(),
+            name,
+            region: None,
+            provider: None,
+            capacity: NonZeroU32::MIN,
+        }))
+    }
+
+    /// Creates a target named `name`. See [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// Fails if `name` is no [`Label`].
+    pub fn named(name: &str) -> Result<Self, LabelError> {
+        Label::try_new(name).map(Self::new)
+    }
+
+    /// Sets the region.
+    #[must_use]
+    pub fn with_region(mut self, region: Label) -> Self {
+        self.facts().region = Some(region);
+        self
+    }
+
+    /// Sets the provider.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Label) -> Self {
+        self.facts().provider = Some(provider);
+        self
+    }
+
+    /// Sets what the target shares its failures with: targets of one failure domain are expected to fail together.
+    #[must_use]
+    pub fn with_failure_domain(mut self, domain: Label) -> Self {
+        self.facts().failure_domain = domain;
+        self
+    }
+
+    /// Sets the capacity, relative to that of the other targets.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: NonZeroU32) -> Self {
+        self.facts().capacity = capacity;
+        self
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &Label {
+        &self.0.name
+    }
+
+    /// Returns the region.
+    #[must_use]
+    pub fn region(&self) -> Option<&Label> {
+        self.0.region.as_ref()
+    }
+
+    /// Returns the provider.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Label> {
+        self.0.provider.as_ref()
+    }
+
+    /// Returns the failure domain.
+    #[must_use]
+    pub fn failure_domain(&self) -> &Label {
+        &self.0.failure_domain
+    }
+
+    /// Returns the capacity, relative to that of the other targets.
+    #[must_use]
+    pub fn capacity(&self) -> NonZeroU32 {
+        self.0.capacity
+    }
+
+    fn facts(&mut self) -> &mut Facts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+// === impl Rewrite ===
+
+impl<F, Req> Rewrite<Req> for F
+where
+    F: Fn(Req, &Target) -> Result<Rewritten<Req>, Refusal>,
+{
+    fn rewrite(&self, request: Req, target: &Target) -> Result<Rewritten<Req>, Refusal> {
+        self(request, target)
+    }
+}
+
+// === impl Rewritten ===
+
+impl<Req> Rewritten<Req> {
+    /// Creates a rewritten request that asks for no model in particular.
+    #[must_use]
+    pub const fn new(request: Req) -> Self {
+        Self { request, model: None }
+    }
+
+    /// Names the model that the target is asked for.
+    #[must_use]
+    pub fn with_model(mut self, model: Label) -> Self {
+        self.model = Some(model);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_what_a_header_and_a_trail_can_hold() {
+        for good in ["eastus", "gpt-4o-2024-08-06", "meta/llama:70b", &"x".repeat(128)] {
+            assert_eq!(Label::try_new(good).unwrap().as_str(), good);
+        }
+        for (bad, says) in [
+            ("", "empty"),
+            ("a b", "visible"),
+            ("a,b", "visible"),
+            ("a;b", "visible"),
+            ("é", "visible"),
+            ("a\r\nb", "visible"),
+        ] {
+            assert!(Label::try_new(bad).unwrap_err().to_string().contains(says), "{bad:?}");
+        }
+        assert!(Label::try_new(&"x".repeat(129)).unwrap_err().to_string().contains("128"));
+    }
+
+    #[test]
+    fn a_target_is_its_own_failure_domain_unless_told_otherwise() {
+        let east = Target::named("east").unwrap();
+        assert_eq!(east.failure_domain(), east.name());
+        let shared = east.clone().with_failure_domain(Label::try_new("azure").unwrap());
+        assert_eq!(shared.failure_domain().as_str(), "azure");
+        assert_eq!(east.failure_domain().as_str(), "east", "a clone that was made before is not changed");
+    }
+}
