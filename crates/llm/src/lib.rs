@@ -1,0 +1,87 @@
+//! What language model providers put on the wire: requests read and rewritten, answers judged.
+//!
+//! This crate knows OpenAI's chat API and Azure OpenAI in both its forms, by deployment and `v1`. It holds no layer: the
+//! layers of Buttress take from it what they need, and stay free of any provider themselves.
+//!
+//! # What it does
+//!
+//! 1. [`RequestFacts`] reads model and stream flag from a JSON body. The whole body is checked to be JSON, and none of it
+//!    is turned into a tree. A body that says `model` or `stream` twice is refused: providers differ in which one counts.
+//! 2. [`Route`] reads operation and deployment from a path. A name that would climb out of its place is refused.
+//! 3. [`Call`] is both, read once and kept in the request's extensions. Where the path names a deployment, that is the model.
+//! 4. [`Endpoint`] says how a target is spoken to: [`Dialect`], address, [`Credential`], `api-version`, names of models.
+//! 5. [`LlmRewrite`] fits a request to the endpoint of a target. It sets address, credential and model; it removes the
+//!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
+//!    query; it asks for an answer that is not compressed. All else goes on byte for byte.
+//! 6. [`classify`](fn@classify) says what an answer means: a verdict, and a hint on when to come back.
+//! 7. [`Inspect`] wraps a client and does that for each failed answer. It reads the body within a bound of bytes and time,
+//!    leaves the [`Class`](buttress_core::Class) in the response's extensions, where
+//!    [`HttpClassify`](buttress_core::HttpClassify) finds it, and gives the body on unchanged. A body that is compressed is
+//!    not read.
+//!
+//! # When it refuses
+//!
+//! [`Call::read`] and [`LlmRewrite`] return a [`Refusal`](buttress_core::Refusal): there is nothing at the path, the method
+//! is another one, the body is not understood, a deployment is needed and none is named, or the target is not known.
+//! No error shows what a body holds, and none shows a secret.
+//!
+//! # Cancellation
+//!
+//! Only [`Inspect`] waits. To drop its future drops the answer that is being read.
+//!
+//! # Cost
+//!
+//! Reading the facts is one pass over the body; what is not a fact is passed over. A [`Call`] is one allocation and one more per name. A body is copied only if the target calls the
+//! model otherwise. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
+//!
+//! # Example
+//!
+//! ```
+//! use buttress_core::{Label, Payload, Rewrite, Target};
+//! use buttress_llm::{Credential, Dialect, Endpoint, LlmRewrite};
+//! use bytes::Bytes;
+//!
+//! let endpoint = Endpoint::builder(Dialect::Azure, "https://east.openai.azure.com")
+//!     .credential(Credential::api_key("secret")?)
+//!     .model("gpt-4o", "gpt-4o-east")
+//!     .build()?;
+//! let rewrite = LlmRewrite::new([(Label::try_new("east")?, endpoint)]);
+//!
+//! let request = http::Request::post("/v1/chat/completions")
+//!     .header("authorization", "Bearer of-the-caller")
+//!     .body(Payload::from(Bytes::from_static(br#"{"model":"gpt-4o","messages":[]}"#)))?;
+//! let fitted = rewrite.rewrite(request, &Target::named("east")?)?;
+//!
+//! assert_eq!(
+//!     fitted.request.uri(),
+//!     "https://east.openai.azure.com/openai/deployments/gpt-4o-east/chat/completions?api-version=2024-10-21"
+//! );
+//! assert_eq!(fitted.request.headers()["api-key"], "secret");
+//! assert!(!fitted.request.headers().contains_key("authorization"));
+//! assert_eq!(fitted.model, Some(Label::try_new("gpt-4o-east")?));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+mod call;
+mod classify;
+mod endpoint;
+mod error_body;
+mod facts;
+mod headers;
+mod hint;
+mod inspect;
+mod percent;
+mod rewrite;
+mod route;
+
+pub use self::{
+    builder::{EndpointBuilder, EndpointError},
+    call::Call,
+    classify::classify,
+    endpoint::{Credential, Dialect, Endpoint},
+    facts::{FactsError, RequestFacts},
+    inspect::{Inspect, InspectFuture},
+    rewrite::LlmRewrite,
+    route::{Operation, Route, RouteError},
+};
