@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
-use crate::{BoxError, error::is_unexpected_eof};
+use crate::{BoxError, error::is_broken_off};
 
 /// How, when and after how much a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,10 @@ where
 #[pinned_drop]
 impl<B, R: OnBodyEnd> PinnedDrop for EndBody<B, R> {
     fn drop(self: Pin<&mut Self>) {
-        self.project().report.send(End::Cancelled);
+        let report = self.project().report;
+        // Who read all that was announced need not ask whether there is more.
+        let whole = report.announced == Some(report.bytes);
+        report.send(if whole { End::Complete } else { End::Cancelled });
     }
 }
 
@@ -153,13 +156,13 @@ impl<R: OnBodyEnd> Report<R> {
 fn is_truncation<E: 'static>(error: &E) -> bool {
     let any = error as &dyn Any;
     if let Some(boxed) = any.downcast_ref::<BoxError>() {
-        return is_unexpected_eof(boxed.as_ref()) || is_incomplete(boxed.as_ref());
+        return is_broken_off(boxed.as_ref()) || is_incomplete(boxed.as_ref());
     }
     #[cfg(feature = "client")]
     if let Some(error) = any.downcast_ref::<hyper::Error>() {
-        return is_unexpected_eof(error) || is_incomplete(error);
+        return is_broken_off(error) || is_incomplete(error);
     }
-    any.downcast_ref::<std::io::Error>().is_some_and(|error| is_unexpected_eof(error))
+    any.downcast_ref::<std::io::Error>().is_some_and(|error| is_broken_off(error))
 }
 
 #[cfg(feature = "client")]

@@ -89,8 +89,13 @@ impl Class {
     /// Creates the class of an attempt that ended without an answer.
     #[must_use]
     pub const fn transport(kind: TransportErrorKind) -> Self {
-        let class = Self::new(Verdict::Transient, Outcome::Word(kind.as_str()));
-        if matches!(kind, TransportErrorKind::Connect) { class.not_begun() } else { class }
+        let outcome = Outcome::Word(kind.as_str());
+        match kind {
+            TransportErrorKind::Connect => Self::new(Verdict::Transient, outcome).not_begun(),
+            // No fault of the target's, and what is left of the body cannot be sent again.
+            TransportErrorKind::RequestBody => Self::new(Verdict::Cancelled, outcome),
+            _ => Self::new(Verdict::Transient, outcome),
+        }
     }
 
     /// Creates the class of an HTTP status. See [`HttpClassify`] for the table.

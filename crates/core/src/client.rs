@@ -93,6 +93,9 @@ fn transport_error(error: legacy::Error) -> TransportError {
 
 fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<TransportErrorKind> {
     if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+        if error.is_user() {
+            return Some(TransportErrorKind::RequestBody);
+        }
         return (error.is_incomplete_message() || error.is_closed()).then_some(TransportErrorKind::Reset);
     }
     match cause.downcast_ref::<io::Error>()?.kind() {

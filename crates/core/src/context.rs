@@ -27,8 +27,10 @@ struct State {
     deadline: Option<Instant>,
     attempt_timeout: Option<Duration>,
     attempts_left: u32,
-    /// Attempts made before the current walk over the targets began.
-    walked: u32,
+    /// The failure domains that failed in this walk. The trail cannot tell: it keeps only its first attempts.
+    failed: Vec<Label>,
+    /// Targets that must not be asked again by this request, for ever or until a time.
+    barred: Vec<(Label, Option<Instant>)>,
     trail: Trail,
 }
 
@@ -44,6 +46,8 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// How long it took to the head of the answer, or to its failure.
     pub elapsed: Duration,
+    /// Before when the target asked not to be asked again.
+    pub not_before: Option<Instant>,
 }
 
 /// The attempts of one request, oldest first.
@@ -63,8 +67,15 @@ impl CallContext {
     #[must_use]
     pub fn new(attempts: NonZeroU32) -> Self {
         let attempts_left = attempts.get() - 1;
-        let state = State { deadline: None, attempt_timeout: None, attempts_left, walked: 0, trail: Trail::default() };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(State {
+            deadline: None,
+            attempt_timeout: None,
+            attempts_left,
+            // Without an allocation, as long as nothing fails.
+            failed: Vec::new(),
+            barred: Vec::new(),
+            trail: Trail::default(),
+        })))
     }
 
     /// Finds the context of `request`.
@@ -135,21 +146,35 @@ impl CallContext {
 
     /// Begins a new walk over the targets: each failure domain may be tried once more.
     pub fn begin_walk(&self) {
-        let mut state = self.state();
-        state.walked = state.trail.made;
+        self.state().failed.clear();
     }
 
-    /// Returns whether a target of `domain` has been tried in this walk.
+    /// Returns whether a target of `domain` has failed in this walk.
     #[must_use]
     pub fn tried(&self, domain: &Label) -> bool {
-        let state = self.state();
-        let walked = state.walked as usize;
-        state.trail.iter().skip(walked).any(|a| a.target.as_ref().is_some_and(|t| t.failure_domain() == domain))
+        self.state().failed.contains(domain)
+    }
+
+    /// Returns whether this request must not go to `target` again at `now`: an earlier attempt showed that it cannot be
+    /// served there, or the target asked to be left alone for longer.
+    #[must_use]
+    pub fn barred(&self, target: &Target, now: Instant) -> bool {
+        let bars = |(name, until): &(Label, Option<Instant>)| name == target.name() && until.is_none_or(|at| now < at);
+        self.state().barred.iter().any(bars)
     }
 
     /// Adds an attempt to the trail.
     pub fn record(&self, attempt: Attempt) {
-        self.state().trail.push(attempt);
+        let mut state = self.state();
+        if let (Some(target), false) = (&attempt.target, attempt.verdict == Verdict::Success) {
+            state.failed.push(target.failure_domain().clone());
+            match attempt.not_before {
+                _ if !attempt.verdict.retry_here() => state.barred.push((target.name().clone(), None)),
+                Some(at) => state.barred.push((target.name().clone(), Some(at))),
+                None => {}
+            }
+        }
+        state.trail.push(attempt);
     }
 
     /// Returns how many attempts were made.
@@ -191,7 +216,14 @@ impl Attempt {
     /// Creates an attempt at `target`.
     #[must_use]
     pub const fn new(target: Option<Target>, verdict: Verdict, outcome: Outcome, elapsed: Duration) -> Self {
-        Self { target, verdict, outcome, elapsed }
+        Self { target, verdict, outcome, elapsed, not_before: None }
+    }
+
+    /// Says before when the target asked not to be asked again.
+    #[must_use]
+    pub const fn with_not_before(mut self, at: Option<Instant>) -> Self {
+        self.not_before = at;
+        self
     }
 }
 
@@ -297,6 +329,32 @@ mod tests {
         assert!(context.tried(&east) && !context.tried(&Label::try_new("west").unwrap()));
         context.begin_walk();
         assert!(!context.tried(&east));
+    }
+
+    #[test]
+    fn a_domain_is_tried_once_a_walk_beyond_what_the_trail_keeps() {
+        let context = CallContext::new(n(20));
+        for _ in 0..Trail::CAPACITY {
+            context.record(attempt("east", 503, 0));
+        }
+        context.begin_walk();
+        context.record(attempt("west", 503, 0));
+        assert!(context.tried(&Label::try_new("west").unwrap()));
+    }
+
+    #[test]
+    fn a_target_that_cannot_serve_the_request_or_asked_for_time_is_not_asked_again() {
+        let now = Instant::now();
+        let context = CallContext::new(n(5));
+        let [east, west, north] = ["east", "west", "north"].map(|name| Target::named(name).unwrap());
+        let dead = Attempt { verdict: Verdict::CredentialDead, ..attempt("east", 401, 1) };
+        let later = now + Duration::from_secs(30);
+        context.record(dead);
+        context.record(attempt("west", 429, 1).with_not_before(Some(later)));
+        context.record(attempt("north", 503, 1));
+        context.begin_walk();
+        assert_eq!([&east, &west, &north].map(|t| context.barred(t, now)), [true, true, false]);
+        assert_eq!([&east, &west, &north].map(|t| context.barred(t, later)), [true, false, false]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum TransportErrorKind {
     Reset,
     /// No answer came in time.
     Timeout,
+    /// The request's own body failed on the way: the caller broke off, or a newer attempt took over.
+    RequestBody,
     /// Something else; the request may have been sent.
     Other,
 }
@@ -63,6 +65,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Connect => "could not connect to the target",
             TransportErrorKind::Reset => "the connection to the target broke",
             TransportErrorKind::Timeout => "the target did not answer in time",
+            TransportErrorKind::RequestBody => "the body of the request failed",
             TransportErrorKind::Other => "the exchange with the target failed",
         })
     }
@@ -84,6 +87,7 @@ impl TransportErrorKind {
             Self::Connect => "connect",
             Self::Reset => "reset",
             Self::Timeout => "timeout",
+            Self::RequestBody => "request-body",
             Self::Other => "error",
         }
     }
@@ -99,8 +103,15 @@ pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
     .take(16)
 }
 
-/// Returns whether an I/O error among the causes says that bytes were missing at the end.
-pub(crate) fn is_unexpected_eof(error: &(dyn Error + 'static)) -> bool {
-    causes(error)
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof))
+/// Returns whether an I/O error among the causes says that the connection ended before its time.
+pub(crate) fn is_broken_off(error: &(dyn Error + 'static)) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
+    })
 }

@@ -18,6 +18,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// How long the layers of this process should wait, if they may act on the refusal.
     hint: Option<Duration>,
+    /// What it means to the layers of this process, if not what follows from the kind.
+    verdict: Option<Verdict>,
     should_retry: bool,
 }
 
@@ -71,7 +73,7 @@ impl Refusal {
     /// Creates a refusal that no retry can help.
     #[must_use]
     pub fn new(kind: RefusalKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, hint: None, should_retry: false }
+        Self { kind, message: message.into(), retry_after: None, hint: None, verdict: None, should_retry: false }
     }
 
     /// Sets how long the caller should stay away.
@@ -87,6 +89,13 @@ impl Refusal {
     #[must_use]
     pub const fn with_guessed_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// Says what the refusal means to the layers of this process, where that does not follow from its kind.
+    #[must_use]
+    pub const fn with_verdict(mut self, verdict: Verdict) -> Self {
+        self.verdict = Some(verdict);
         self
     }
 
@@ -127,13 +136,14 @@ impl Refusal {
     /// attempts, so the work may have begun; what is refused for any other reason was never begun.
     #[must_use]
     pub const fn class(&self) -> Class {
-        let verdict = match self.kind {
+        let by_kind = match self.kind {
             RefusalKind::BadRequest | RefusalKind::TooLarge | RefusalKind::NotFound => Verdict::CallerFault,
             RefusalKind::RateLimited => Verdict::RateLimited,
             RefusalKind::QuotaExhausted => Verdict::QuotaExhausted,
             RefusalKind::Overloaded | RefusalKind::CircuitOpen => Verdict::CapacityByDesign,
             RefusalKind::DeadlineExceeded | RefusalKind::Draining | RefusalKind::Unavailable => Verdict::Transient,
         };
+        let verdict = if let Some(verdict) = self.verdict { verdict } else { by_kind };
         // The word is for the caller's client. Layers of this process have the verdict, and the allowance they share.
         let hint = RetryHint { after: self.hint, should_retry: None };
         let class = Class::new(verdict, Outcome::Word(self.kind.code())).with_hint(hint);

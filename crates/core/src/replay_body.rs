@@ -20,7 +20,7 @@ use crate::BoxError;
 /// Nothing is read ahead: the first attempt pulls frames from the inner body as it needs them, and each is kept, by
 /// reference, until the bound is passed. A [`replay`](Self::replay) first repeats what was kept and then goes on with the
 /// inner body where the last attempt stopped; so it does not matter how much of the body an attempt that failed had sent.
-/// Trailers are replayed too. Beyond the bound what was kept is let go, the attempt under way goes on, and there is no
+/// Trailers are replayed too. Beyond the bound (or 65,536 frames) what was kept is let go, the attempt under way goes on, and there is no
 /// further replay.
 ///
 /// Only the newest attempt may read. An older one that is still polled, such as the body of a request whose answer came
@@ -33,6 +33,9 @@ pub struct ReplayBody<B> {
     trailers_sent: bool,
 }
 
+/// The most frames that are kept, of any size: 2 MiB of places in the queue.
+const MAX_FRAMES: usize = 65_536;
+
 struct Shared<B> {
     inner: B,
     /// The newest attempt.
@@ -40,9 +43,13 @@ struct Shared<B> {
     kept: VecDeque<Bytes>,
     kept_bytes: u64,
     max_bytes: u64,
+    /// The inner body announced its exact length.
+    announced: bool,
     trailers: Option<HeaderMap>,
     /// Who waits for the inner body. It must hear of a newer attempt, or it would wait for ever.
     reader: Option<Waker>,
+    /// The inner body has said its last word, kept or not. It must not be asked again.
+    finished: bool,
     state: State,
 }
 
@@ -73,8 +80,18 @@ impl<B: Body> ReplayBody<B> {
             (false, true) => State::Lost,
             (false, false) => State::Reading,
         };
-        let kept = VecDeque::new();
-        let shared = Shared { inner, attempt: 0, kept, kept_bytes: 0, max_bytes, trailers: None, reader: None, state };
+        let shared = Shared {
+            announced: inner.size_hint().exact().is_some(),
+            inner,
+            attempt: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            max_bytes,
+            trailers: None,
+            reader: None,
+            finished: false,
+            state,
+        };
         Self { shared: Arc::new(Mutex::new(shared)), attempt: 0, sent: 0, trailers_sent: false }
     }
 }
@@ -94,10 +111,12 @@ impl<B> ReplayBody<B> {
             return None;
         }
         shared.attempt += 1;
-        if let Some(reader) = shared.reader.take() {
+        let (attempt, reader) = (shared.attempt, shared.reader.take());
+        drop(shared);
+        if let Some(reader) = reader {
             reader.wake();
         }
-        Some(Self { shared: Arc::clone(&self.shared), attempt: shared.attempt, sent: 0, trailers_sent: false })
+        Some(Self { shared: Arc::clone(&self.shared), attempt, sent: 0, trailers_sent: false })
     }
 
     /// Returns a handle for later replays that is never read itself.
@@ -132,6 +151,9 @@ where
             let trailers = if mem::replace(&mut this.trailers_sent, true) { None } else { shared.trailers.clone() };
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
+        if shared.finished {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = shared.poll_inner(cx) else {
             shared.reader = Some(cx.waker().clone());
             return Poll::Pending;
@@ -156,6 +178,15 @@ where
     fn size_hint(&self) -> SizeHint {
         let shared = self.lock();
         let unsent = shared.kept.iter().skip(self.sent).map(|data| data.len() as u64).sum::<u64>();
+        if shared.state == State::Ended {
+            let mut hint = SizeHint::with_exact(unsent);
+            if shared.trailers.is_some() && !self.trailers_sent && !shared.announced {
+                // HTTP/1 leaves out trailers where the length is known, and so far it was not.
+                hint = SizeHint::new();
+                hint.set_lower(unsent);
+            }
+            return hint;
+        }
         let inner = shared.inner.size_hint();
         let mut hint = SizeHint::new();
         if let Some(upper) = inner.upper().and_then(|upper| upper.checked_add(unsent)) {
@@ -184,6 +215,7 @@ impl<B: Body + Unpin> Shared<B> {
         let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => frame.map_data(|mut data| data.copy_to_bytes(data.remaining())),
             Some(Err(error)) => {
+                self.finished = true;
                 self.lose();
                 return Poll::Ready(Some(Err(error)));
             }
@@ -213,8 +245,12 @@ impl<B: Body + Unpin> Shared<B> {
         if self.state != State::Reading {
             return;
         }
+        if data.is_empty() {
+            return;
+        }
         self.kept_bytes = self.kept_bytes.saturating_add(data.len() as u64);
-        if self.kept_bytes > self.max_bytes {
+        // A frame costs its place in the queue too: a body of single bytes is not free.
+        if self.kept_bytes > self.max_bytes || self.kept.len() == MAX_FRAMES {
             self.lose();
         } else {
             self.kept.push_back(data);
@@ -223,6 +259,7 @@ impl<B: Body + Unpin> Shared<B> {
 
     /// The end of a body that was lost changes nothing: it stays lost.
     const fn end(&mut self) {
+        self.finished = true;
         if matches!(self.state, State::Reading) {
             self.state = State::Ended;
         }

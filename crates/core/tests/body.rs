@@ -124,3 +124,9 @@ fn an_empty_payload_has_no_frame() {
     assert_eq!(hints(&*payload), (Some(0), true));
     assert!(matches!(poll(&mut payload), Poll::Ready(None)));
 }
+
+#[test]
+fn the_debug_form_of_a_payload_shows_no_content() {
+    let shown = format!("{:?}", Payload::new(Bytes::from_static(b"a secret")));
+    assert!(!shown.contains("secret"), "{shown}");
+}

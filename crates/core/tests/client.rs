@@ -1,6 +1,7 @@
 //! hyper-util's client against servers that answer, hang up and cut off.
 
 #![cfg(feature = "client")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use std::{
     future::Future,
@@ -13,7 +14,7 @@ use buttress_core::{
     Body, BodyEnd, Classify as _, Client, End, EndBody, HttpClassify, Payload, ReplayBody, TransportError,
     TransportErrorKind, Verdict,
 };
-use buttress_testkit::{Received, Script, read, send};
+use buttress_testkit::{Received, Script, ScriptedBody, assert_clone_send_sync, read, send};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -87,6 +88,12 @@ async fn read_to_its_end(body: Body) -> (Received, BodyEnd) {
     let body = EndBody::new(body, move |end| *report.lock().unwrap() = Some(end), Instant::now());
     let received = read(body).await;
     (received, reported.lock().unwrap().take().expect("an end is reported"))
+}
+
+#[test]
+fn a_client_is_cloned_and_shared_whatever_the_request_body() {
+    assert_clone_send_sync(&client::<ReplayBody<Payload>>());
+    assert_clone_send_sync(&client::<ScriptedBody>());
 }
 
 #[tokio::test]
@@ -217,4 +224,47 @@ async fn a_body_that_is_kept_for_a_replay_is_sent_and_sent_again() {
     };
     assert_eq!(second.0.unwrap().status(), 200);
     assert!(second.1.contains("content-length: 5\r\n"), "a replay announces its length too: {}", second.1);
+}
+
+#[tokio::test]
+async fn a_body_whose_connection_is_reset_is_truncated() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let request = Request::get(format!("http://{}/", listener.local_addr().unwrap())).body(Payload::default()).unwrap();
+    let mut client = client();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await.unwrap();
+        stream
+    };
+    let (response, stream) = tokio::join!(send(&mut client, request), server);
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    let end = Arc::new(Mutex::new(None));
+    let report = Arc::clone(&end);
+    let body = EndBody::new(
+        response.unwrap().into_body(),
+        move |e: BodyEnd| *report.lock().unwrap() = Some(e.end),
+        Instant::now(),
+    );
+    let received = read(body).await;
+    assert_eq!(end.lock().unwrap().take(), Some(End::Truncated), "{:?}", received.error);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_requests_own_body_is_not_the_targets() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let request = Request::post(format!("http://{}/", listener.local_addr().unwrap()))
+        .body(Script::new().data("ab").yields().error("caller gone").body())
+        .unwrap();
+    let mut client = client();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buf = Vec::new();
+        let _ = stream.read_to_end(&mut buf).await;
+    };
+    let (response, ()) = tokio::join!(send(&mut client, request), server);
+    let error = response.unwrap_err();
+    let class = HttpClassify.classify(Err::<&Response<Body>, _>(&error));
+    assert!(!class.verdict.breaker_counts(), "{class:?} {error:?}");
 }
