@@ -1,0 +1,137 @@
+//! The layer and its settings.
+
+use std::{collections::HashSet, num::NonZeroU32, sync::Arc, time::Duration};
+
+use buttress_core::{HttpClassify, HttpRefusal, HttpReplay, Refusal, Rewrite, Rewritten, Target};
+use tower_layer::Layer;
+
+use crate::{ConfigError, RegionFailover};
+
+/// Tries another target at once when one fails. See the [crate docs](crate).
+///
+/// `R` says how a request is sent again, `W` how it is fitted to a target, `C` what a result means, and `M` what a refusal
+/// becomes.
+#[derive(Clone, Debug)]
+pub struct RegionFailoverLayer<R = HttpReplay, W = Unchanged, C = HttpClassify, M = HttpRefusal> {
+    pub(crate) settings: Settings,
+    pub(crate) replay: R,
+    pub(crate) rewrite: W,
+    pub(crate) classify: C,
+    pub(crate) refusal: M,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) targets: Arc<[Target]>,
+    pub(crate) allowance: NonZeroU32,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) repeat_all: bool,
+}
+
+/// Sends a request to every target as it is; the client tells targets apart by the [`Target`] in the extensions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unchanged;
+
+// === impl RegionFailoverLayer ===
+
+impl RegionFailoverLayer {
+    /// Creates a layer for HTTP that tries `targets` in their order.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no target, or if two have one name.
+    pub fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
+        let targets: Arc<[Target]> = targets.into_iter().collect();
+        if targets.is_empty() {
+            return Err(ConfigError::no_target());
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = targets.iter().find(|target| !names.insert(target.name().as_str())) {
+            return Err(ConfigError::twice(twice.name().clone()));
+        }
+        let settings = Settings {
+            targets: Arc::clone(&targets),
+            allowance: NonZeroU32::new(5).expect("5 is not 0"),
+            attempt_timeout: Duration::from_secs(30),
+            repeat_all: false,
+        };
+        Ok(Self {
+            settings,
+            replay: HttpReplay::default(),
+            rewrite: Unchanged,
+            classify: HttpClassify,
+            refusal: HttpRefusal,
+        })
+    }
+}
+
+impl<R, W, C, M> RegionFailoverLayer<R, W, C, M> {
+    /// Sets how many attempts all layers together may make, where no layer further out has set it. 5 by default.
+    #[must_use]
+    pub const fn allowance(mut self, attempts: NonZeroU32) -> Self {
+        self.settings.allowance = attempts;
+        self
+    }
+
+    /// Sets how long an attempt may take to the head of its answer, where the request's context does not say. 30 s by
+    /// default.
+    #[must_use]
+    pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = timeout;
+        self
+    }
+
+    /// Sends requests to another target even if they are not idempotent and may have been served.
+    ///
+    /// Right for services that compute and store nothing, such as language models, where the cost of doing the work twice
+    /// is accepted. Wrong for orders and payments.
+    #[must_use]
+    pub const fn repeat_all(mut self) -> Self {
+        self.settings.repeat_all = true;
+        self
+    }
+
+    /// Sets how a request is sent again: see [`Replay`](buttress_core::Replay).
+    #[must_use]
+    pub fn replay<R2>(self, replay: R2) -> RegionFailoverLayer<R2, W, C, M> {
+        let Self { settings, rewrite, classify, refusal, .. } = self;
+        RegionFailoverLayer { settings, replay, rewrite, classify, refusal }
+    }
+
+    /// Sets how a request is fitted to a target: see [`Rewrite`].
+    #[must_use]
+    pub fn rewrite<W2>(self, rewrite: W2) -> RegionFailoverLayer<R, W2, C, M> {
+        let Self { settings, replay, classify, refusal, .. } = self;
+        RegionFailoverLayer { settings, replay, rewrite, classify, refusal }
+    }
+
+    /// Sets what a result means: see [`Classify`](buttress_core::Classify).
+    #[must_use]
+    pub fn classify<C2>(self, classify: C2) -> RegionFailoverLayer<R, W, C2, M> {
+        let Self { settings, replay, rewrite, refusal, .. } = self;
+        RegionFailoverLayer { settings, replay, rewrite, classify, refusal }
+    }
+
+    /// Sets what a refusal becomes: see [`Refuse`](buttress_core::Refuse).
+    #[must_use]
+    pub fn on_refusal<M2>(self, refusal: M2) -> RegionFailoverLayer<R, W, C, M2> {
+        let Self { settings, replay, rewrite, classify, .. } = self;
+        RegionFailoverLayer { settings, replay, rewrite, classify, refusal }
+    }
+}
+
+impl<S, R: Clone, W: Clone, C: Clone, M: Clone> Layer<S> for RegionFailoverLayer<R, W, C, M> {
+    type Service = RegionFailover<S, R, W, C, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RegionFailover::new(inner, Arc::new(self.clone()))
+    }
+}
+
+// === impl Unchanged ===
+
+impl<Req> Rewrite<Req> for Unchanged {
+    fn rewrite(&self, request: Req, _: &Target) -> Result<Rewritten<Req>, Refusal> {
+        Ok(Rewritten::new(request))
+    }
+}

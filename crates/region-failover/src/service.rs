@@ -1,0 +1,52 @@
+//! The service.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use buttress_core::{CallContext, Classify, Mark, Refusal, Refuse, Replay, Rewrite};
+use tower_service::Service;
+
+use crate::{RegionFailoverLayer, ResponseFuture, future::Call};
+
+/// Tries another target at once when one fails. See the [crate docs](crate).
+#[derive(Clone, Debug)]
+pub struct RegionFailover<S, R, W, C, M> {
+    inner: S,
+    layer: Arc<RegionFailoverLayer<R, W, C, M>>,
+}
+
+// === impl RegionFailover ===
+
+impl<S, R, W, C, M> RegionFailover<S, R, W, C, M> {
+    pub(crate) const fn new(inner: S, layer: Arc<RegionFailoverLayer<R, W, C, M>>) -> Self {
+        Self { inner, layer }
+    }
+}
+
+impl<S, R, W, C, M, Req> Service<Req> for RegionFailover<S, R, W, C, M>
+where
+    R: Replay<Req> + Mark<S::Response>,
+    S: Service<R::Request> + Clone,
+    W: Rewrite<R::Request>,
+    C: Classify<S::Response, S::Error>,
+    M: Refuse<Refusal, S::Response, S::Error>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, R, W, C, M, Req>;
+
+    /// Always ready: which target must be ready is known only with the request.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let layer = Arc::clone(&self.layer);
+        let context = layer.replay.context(&mut request, layer.settings.allowance);
+        let context = context.unwrap_or_else(|| CallContext::new(layer.settings.allowance));
+        let (first, saved) = layer.replay.split(request);
+        ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, context), first)
+    }
+}

@@ -1,0 +1,184 @@
+//! One walk over the targets.
+
+use std::time::Duration;
+
+use buttress_core::{CallContext, Class, Refusal, RefusalKind, Target, Verdict};
+
+/// One walk over the targets: where it stands, and what its failures have in common.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The next target to look at.
+    next: usize,
+    failures: u32,
+    all_throttled: bool,
+    all_model_gone: bool,
+    soonest: Soonest,
+}
+
+/// When the first of the failed targets is worth asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Soonest {
+    /// No failure yet.
+    Unknown,
+    /// One of them gave no hint: by the caller's own back-off.
+    ByBackoff,
+    After(Duration),
+}
+
+/// What becomes of a failed attempt when no further one follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdicts {
+    /// The attempt's own answer is the truth.
+    AsItCame,
+    /// Several failed, and this sums them up.
+    Sum(Refusal),
+}
+
+// === impl Walk ===
+
+impl Walk {
+    /// What a caller is told when no target gave a hint.
+    pub(crate) const GUESS: Duration = Duration::from_secs(1);
+
+    pub(crate) const fn new() -> Self {
+        Self { next: 0, failures: 0, all_throttled: true, all_model_gone: true, soonest: Soonest::Unknown }
+    }
+
+    /// Moves on to the next target whose failure domain has not been tried.
+    pub(crate) fn advance<'a>(&mut self, targets: &'a [Target], context: &CallContext) -> Option<&'a Target> {
+        let (at, target) = self.candidates(targets, context).next()?;
+        self.next = at + 1;
+        Some(target)
+    }
+
+    /// Returns whether [`advance`](Self::advance) would find another target.
+    pub(crate) fn has_next(&self, targets: &[Target], context: &CallContext) -> bool {
+        self.candidates(targets, context).next().is_some()
+    }
+
+    fn candidates<'a>(
+        &self,
+        targets: &'a [Target],
+        context: &CallContext,
+    ) -> impl Iterator<Item = (usize, &'a Target)> {
+        targets.iter().enumerate().skip(self.next).filter(|(_, target)| !context.tried(target.failure_domain()))
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&mut self, class: Class) {
+        self.failures += 1;
+        self.all_throttled &= matches!(class.verdict, Verdict::RateLimited | Verdict::CapacityByDesign);
+        self.all_model_gone &= class.verdict == Verdict::ModelGone;
+        self.soonest = match (self.soonest, class.hint.after) {
+            (Soonest::ByBackoff, _) => Soonest::ByBackoff,
+            // What is dead for long is no reason to come back soon.
+            (soonest, None) if !class.verdict.retry_here() => soonest,
+            (_, None) => Soonest::ByBackoff,
+            (Soonest::Unknown, Some(after)) => Soonest::After(after),
+            (Soonest::After(before), Some(after)) => Soonest::After(before.min(after)),
+        };
+    }
+
+    /// Says what the failures come to. `answered` tells whether the last one was an answer of its target.
+    pub(crate) fn sum(&self, answered: bool) -> Verdicts {
+        if answered && (self.failures == 1 || self.all_model_gone) {
+            return Verdicts::AsItCame;
+        }
+        let refusal = if self.all_throttled {
+            Refusal::new(RefusalKind::RateLimited, "every target is over its rate")
+        } else {
+            Refusal::new(RefusalKind::Unavailable, "no target could serve the request")
+        };
+        Verdicts::Sum(match self.soonest {
+            Soonest::After(after) => refusal.with_retry_after(after),
+            Soonest::Unknown | Soonest::ByBackoff => refusal.with_guessed_retry_after(Self::GUESS),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use buttress_core::{Attempt, Label, Outcome, RetryHint};
+    use std::num::NonZeroU32;
+
+    const WORD: Outcome = Outcome::Word("test");
+
+    fn context() -> CallContext {
+        CallContext::new(NonZeroU32::MIN)
+    }
+
+    fn target(name: &str, domain: &str) -> Target {
+        Target::named(name).unwrap().with_failure_domain(Label::try_new(domain).unwrap())
+    }
+
+    fn after_failures(classes: &[Class]) -> Walk {
+        let mut walk = Walk::new();
+        classes.iter().for_each(|class| walk.failed(*class));
+        walk
+    }
+
+    const fn throttled(secs: u64) -> Class {
+        Class::new(Verdict::RateLimited, WORD).with_hint(RetryHint::after(Duration::from_secs(secs)))
+    }
+
+    fn sum(classes: &[Class]) -> Refusal {
+        match after_failures(classes).sum(true) {
+            Verdicts::Sum(refusal) => refusal,
+            Verdicts::AsItCame => panic!("several failures should be summed up"),
+        }
+    }
+
+    #[test]
+    fn targets_are_walked_in_order_and_no_failure_domain_twice() {
+        let targets = [target("a1", "a"), target("a2", "a"), target("b", "b"), target("c", "c")];
+        let (mut walk, context) = (Walk::new(), context());
+        let mut names = Vec::new();
+        while let Some(target) = walk.advance(&targets, &context) {
+            names.push(target.name().as_str());
+            context.record(Attempt::new(Some(target.clone()), Verdict::Transient, WORD, Duration::ZERO));
+        }
+        assert_eq!(names, ["a1", "b", "c"]);
+        assert!(!walk.has_next(&targets, &context));
+    }
+
+    #[test]
+    fn a_target_that_was_passed_over_leaves_its_domain_untried() {
+        let targets = [target("a1", "a"), target("a2", "a")];
+        let (mut walk, context) = (Walk::new(), context());
+        assert_eq!(walk.advance(&targets, &context), Some(&targets[0]));
+        assert_eq!(walk.advance(&targets, &context), Some(&targets[1]));
+    }
+
+    #[test]
+    fn throttling_everywhere_is_told_with_the_soonest_hint() {
+        let refusal = sum(&[throttled(30), throttled(7), throttled(12)]);
+        assert_eq!(refusal.kind(), RefusalKind::RateLimited);
+        assert_eq!(refusal.class().hint.after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_failure_without_a_hint_leaves_the_wait_to_the_callers_back_off() {
+        let refusal = sum(&[throttled(30), Class::new(Verdict::Transient, WORD)]);
+        assert_eq!(refusal.kind(), RefusalKind::Unavailable);
+        assert_eq!((refusal.retry_after(), refusal.class().hint.after), (Some(Walk::GUESS), None));
+    }
+
+    #[test]
+    fn a_dead_credential_is_no_reason_to_come_back_sooner_than_a_hint() {
+        let refusal = sum(&[Class::new(Verdict::CredentialDead, WORD), throttled(9)]);
+        assert_eq!(refusal.class().hint.after, Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn one_answer_or_one_opinion_is_returned_as_it_came() {
+        let gone = Class::new(Verdict::ModelGone, WORD);
+        assert_eq!(after_failures(&[throttled(3)]).sum(true), Verdicts::AsItCame);
+        assert_eq!(after_failures(&[gone, gone]).sum(true), Verdicts::AsItCame);
+        assert_ne!(
+            after_failures(&[throttled(3)]).sum(false),
+            Verdicts::AsItCame,
+            "no answer came that could be returned"
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! A tower layer that tells callers the truth about who answered, and what was tried.
+//!
+//! # What it does
+//!
+//! 1. A layer further in that chose a target names it in the response's extensions ([`ServedBy`]), and keeps the trail of
+//!    attempts in a [`CallContext`] there. This layer writes both into headers:
+//!
+//!    | header | says | by default |
+//!    |---|---|---|
+//!    | served-by | the target whose answer this is | `x-served-by` |
+//!    | region | that target's region | `x-served-region` |
+//!    | model | the model that target was asked for | `x-served-model` |
+//!    | attempts | how many attempts were made | `x-attempts` |
+//!    | trail | each attempt: target, outcome, time to its end or to the head of its answer | `x-attempt-trail` |
+//!
+//! 2. A header is written only if its fact is known. An answer that no target gave, such as a refusal, names none.
+//! 3. Copies of these headers that come in with a request are removed, so that no caller can plant one; and so are copies
+//!    that a target sends, so that each header here is this process's own word.
+//! 4. The names are set with [`Headers`]; any header can be left out.
+//!
+//! # When it refuses
+//!
+//! Never.
+//!
+//! # Cancellation
+//!
+//! Dropping the future drops the inner one. The layer holds no state.
+//!
+//! # Cost
+//!
+//! One allocation, for the trail; target, region and model are header values already. A header map without room for five
+//! more headers grows once.
+//!
+//! # Example
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use buttress_core::{Label, ServedBy, Target};
+//! use buttress_served_by::ServedByLayer;
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let target = Target::named("azure-east")?.with_region(Label::try_new("eastus")?);
+//! let service = ServiceBuilder::new().layer(ServedByLayer::new()).service(service_fn(move |_: Request<()>| {
+//!     let served_by = ServedBy { target: target.clone(), model: None };
+//!     async move { Ok::<_, Infallible>(Response::builder().extension(served_by).body(()).unwrap()) }
+//! }));
+//!
+//! let response = service.oneshot(Request::new(())).await?;
+//!
+//! assert_eq!(response.headers()["x-served-by"], "azure-east");
+//! assert_eq!(response.headers()["x-served-region"], "eastus");
+//! assert!(!response.headers().contains_key("x-served-model"), "what is not known is not said");
+//! # Ok(()) }
+//! ```
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use buttress_core::{CallContext, ServedBy, Trail};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use pin_project::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Tells callers who answered. See the [crate docs](crate).
+#[derive(Clone, Debug, Default)]
+pub struct ServedByLayer {
+    headers: Arc<Headers>,
+}
+
+/// The names of the headers; `None` leaves one out. See the [crate docs](crate) for what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made with `..Headers::default()`")]
+pub struct Headers {
+    /// The target that answered.
+    pub served_by: Option<HeaderName>,
+    /// Its region.
+    pub region: Option<HeaderName>,
+    /// The model it was asked for.
+    pub model: Option<HeaderName>,
+    /// How many attempts were made.
+    pub attempts: Option<HeaderName>,
+    /// Each attempt.
+    pub trail: Option<HeaderName>,
+}
+
+/// Tells callers who answered. See the [crate docs](crate).
+#[derive(Clone, Debug)]
+pub struct Served<S> {
+    inner: S,
+    headers: Arc<Headers>,
+}
+
+/// The future of [`Served`].
+#[pin_project]
+#[derive(Debug)]
+pub struct ResponseFuture<F> {
+    #[pin]
+    inner: F,
+    headers: Arc<Headers>,
+}
+
+// === impl ServedByLayer ===
+
+impl ServedByLayer {
+    /// Creates a layer that writes headers of the default names.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Creates a layer that writes headers of these names.
+    #[must_use]
+    pub fn named(headers: Headers) -> Self {
+        Self { headers: Arc::new(headers) }
+    }
+}
+
+impl<S> Layer<S> for ServedByLayer {
+    type Service = Served<S>;
+
+    fn layer(&self, inner: S) -> Served<S> {
+        Served { inner, headers: Arc::clone(&self.headers) }
+    }
+}
+
+// === impl Headers ===
+
+impl Default for Headers {
+    fn default() -> Self {
+        let name = |text| Some(HeaderName::from_static(text));
+        Self {
+            served_by: name("x-served-by"),
+            region: name("x-served-region"),
+            model: name("x-served-model"),
+            attempts: name("x-attempts"),
+            trail: name("x-attempt-trail"),
+        }
+    }
+}
+
+impl Headers {
+    fn strip(&self, from: &mut HeaderMap) {
+        let Self { served_by, region, model, attempts, trail } = self;
+        for name in [served_by, region, model, attempts, trail].into_iter().flatten() {
+            from.remove(name);
+        }
+    }
+
+    fn write<B>(&self, response: &mut Response<B>) {
+        // Taken out and put back, which moves the extensions, so that the headers can be written meanwhile.
+        let extensions = std::mem::take(response.extensions_mut());
+        let headers = response.headers_mut();
+        self.strip(headers);
+        if let Some(ServedBy { target, model }) = extensions.get() {
+            set(headers, self.served_by.as_ref(), || Some(target.name().to_header_value()));
+            set(headers, self.region.as_ref(), || target.region().map(|region| region.to_header_value()));
+            set(headers, self.model.as_ref(), || model.as_ref().map(|model| model.to_header_value()));
+        }
+        if let Some(context) = extensions.get::<CallContext>() {
+            context.with_trail(|trail| {
+                set(headers, self.attempts.as_ref(), || Some(count(trail.made())));
+                set(headers, self.trail.as_ref(), || written(trail));
+            });
+        }
+        *response.extensions_mut() = extensions;
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: Option<&HeaderName>, value: impl FnOnce() -> Option<HeaderValue>) {
+    if let Some(name) = name
+        && let Some(value) = value()
+    {
+        headers.insert(name.clone(), value);
+    }
+}
+
+/// Writes a count, the small ones without an allocation.
+fn count(n: u32) -> HeaderValue {
+    const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    SMALL.get(n as usize).map_or_else(|| n.into(), |text| HeaderValue::from_static(text))
+}
+
+/// Writes a trail into one allocation of just its length; `None` if nothing was tried.
+fn written(trail: &Trail) -> Option<HeaderValue> {
+    use fmt::Write as _;
+    if trail.made() == 0 {
+        return None;
+    }
+    let mut length = Length(0);
+    write!(length, "{trail}").ok()?;
+    let mut text = String::with_capacity(length.0);
+    write!(text, "{trail}").ok()?;
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+// === impl Served ===
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Served<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        self.headers.strip(request.headers_mut());
+        ResponseFuture { inner: self.inner.call(request), headers: Arc::clone(&self.headers) }
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut result = ready!(this.inner.poll(cx));
+        if let Ok(response) = &mut result {
+            this.headers.write(response);
+        }
+        Poll::Ready(result)
+    }
+}
