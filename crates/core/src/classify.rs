@@ -24,12 +24,14 @@ pub struct Class {
 
 /// How an attempt ended: a status, or a word where there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a status or a word: every other protocol has words")]
+#[non_exhaustive]
 pub enum Outcome {
     /// The target answered with this status.
     Status(StatusCode),
     /// It did not, or its answer was not what it seemed: `connect`, `timeout`, `reset`.
     Word(&'static str),
+    /// A layer refused, and no target was asked, or none more.
+    Refused(&'static str),
 }
 
 /// Turns a result into a [`Class`]. Any `Fn(Result<&Res, &Err>) -> Class` does.
@@ -70,6 +72,15 @@ impl Class {
             Verdict::Success | Verdict::Transient | Verdict::Truncated | Verdict::Slow | Verdict::Cancelled
         );
         Self { verdict, hint: RetryHint::NONE, outcome, begun }
+    }
+
+    /// Returns whether the same target may be asked again: the server's own word, or else the verdict's.
+    #[must_use]
+    pub const fn retry_here(&self) -> bool {
+        match self.hint.should_retry {
+            Some(word) => word,
+            None => self.verdict.retry_here(),
+        }
     }
 
     /// Sets the hint.
@@ -120,7 +131,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => f.write_str(status.as_str()),
-            Self::Word(word) => f.write_str(word),
+            Self::Word(word) | Self::Refused(word) => f.write_str(word),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
-use crate::{Label, Outcome, Target, Verdict};
+use crate::{Class, Head, Label, Outcome, Target, Verdict};
 
 /// What one request carries through all layers: a deadline, one allowance of attempts, and the trail of those made.
 ///
@@ -27,6 +27,8 @@ struct State {
     deadline: Option<Instant>,
     attempt_timeout: Option<Duration>,
     attempts_left: u32,
+    /// How often the client has tried before, by its own word.
+    client_retries: u32,
     /// The failure domains that failed in this walk. The trail cannot tell: it keeps only its first attempts.
     failed: Vec<Label>,
     /// Targets that must not be asked again by this request, for ever or until a time.
@@ -46,8 +48,15 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// How long it took to the head of the answer, or to its failure.
     pub elapsed: Duration,
-    /// Before when the target asked not to be asked again.
-    pub not_before: Option<Instant>,
+    bars: Bars,
+}
+
+/// Whether the target may be asked again by the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bars {
+    Not,
+    Until(Instant),
+    ForGood,
 }
 
 /// The attempts of one request, oldest first.
@@ -71,6 +80,7 @@ impl CallContext {
             deadline: None,
             attempt_timeout: None,
             attempts_left,
+            client_retries: 0,
             // Without an allocation, as long as nothing fails.
             failed: Vec::new(),
             barred: Vec::new(),
@@ -90,12 +100,18 @@ impl CallContext {
     /// Anthropic do) has used up part of the allowance: each retry it made takes one attempt off, down to a single one.
     #[must_use]
     pub fn of_or_insert<B>(request: &mut Request<B>, attempts: NonZeroU32) -> Self {
-        if let Some(context) = Self::of(request) {
+        Self::in_head(request, attempts)
+    }
+
+    pub(crate) fn in_head(head: &mut dyn Head, attempts: NonZeroU32) -> Self {
+        if let Some(context) = head.extensions().get::<Self>() {
             return context.clone();
         }
-        let left = attempts.get().saturating_sub(client_retries(request));
+        let client_retries = client_retries(head.headers());
+        let left = attempts.get().saturating_sub(client_retries);
         let context = Self::new(NonZeroU32::new(left).unwrap_or(NonZeroU32::MIN));
-        request.extensions_mut().insert(context.clone());
+        context.state().client_retries = client_retries;
+        head.extensions_mut().insert(context.clone());
         context
     }
 
@@ -112,6 +128,12 @@ impl CallContext {
     #[must_use]
     pub fn attempts_left(&self) -> u32 {
         self.state().attempts_left
+    }
+
+    /// Returns how often the client has retried before, by its own word.
+    #[must_use]
+    pub fn client_retries(&self) -> u32 {
+        self.state().client_retries
     }
 
     /// Moves the deadline to `at`, if it is not earlier already.
@@ -168,10 +190,10 @@ impl CallContext {
         let mut state = self.state();
         if let (Some(target), false) = (&attempt.target, attempt.verdict == Verdict::Success) {
             state.failed.push(target.failure_domain().clone());
-            match attempt.not_before {
-                _ if !attempt.verdict.retry_here() => state.barred.push((target.name().clone(), None)),
-                Some(at) => state.barred.push((target.name().clone(), Some(at))),
-                None => {}
+            match attempt.bars {
+                Bars::Not => {}
+                Bars::Until(at) => state.barred.push((target.name().clone(), Some(at))),
+                Bars::ForGood => state.barred.push((target.name().clone(), None)),
             }
         }
         state.trail.push(attempt);
@@ -205,8 +227,8 @@ impl fmt::Debug for CallContext {
     }
 }
 
-fn client_retries<B>(request: &Request<B>) -> u32 {
-    let count = request.headers().get("x-stainless-retry-count").and_then(|value| value.to_str().ok());
+fn client_retries(headers: &HeaderMap) -> u32 {
+    let count = headers.get("x-stainless-retry-count").and_then(|value| value.to_str().ok());
     count.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
@@ -216,14 +238,20 @@ impl Attempt {
     /// Creates an attempt at `target`.
     #[must_use]
     pub const fn new(target: Option<Target>, verdict: Verdict, outcome: Outcome, elapsed: Duration) -> Self {
-        Self { target, verdict, outcome, elapsed, not_before: None }
+        let bars = if verdict.retry_here() { Bars::Not } else { Bars::ForGood };
+        Self { target, verdict, outcome, elapsed, bars }
     }
 
-    /// Says before when the target asked not to be asked again.
+    /// Creates an attempt at `target` that ended with `class` at `now`. The request will not go there again before the time
+    /// that the target asked for, or not at all if it cannot be served there.
     #[must_use]
-    pub const fn with_not_before(mut self, at: Option<Instant>) -> Self {
-        self.not_before = at;
-        self
+    pub fn ended(target: Target, class: Class, elapsed: Duration, now: Instant) -> Self {
+        let bars = match class.hint.after.and_then(|after| now.checked_add(after)) {
+            _ if !class.retry_here() => Bars::ForGood,
+            Some(until) => Bars::Until(until),
+            None => Bars::Not,
+        };
+        Self { target: Some(target), verdict: class.verdict, outcome: class.outcome, elapsed, bars }
     }
 }
 
@@ -286,6 +314,7 @@ impl fmt::Debug for Trail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RetryHint;
     use http::StatusCode;
     use proptest::prelude::*;
 
@@ -347,14 +376,24 @@ mod tests {
         let now = Instant::now();
         let context = CallContext::new(n(5));
         let [east, west, north] = ["east", "west", "north"].map(|name| Target::named(name).unwrap());
-        let dead = Attempt { verdict: Verdict::CredentialDead, ..attempt("east", 401, 1) };
         let later = now + Duration::from_secs(30);
-        context.record(dead);
-        context.record(attempt("west", 429, 1).with_not_before(Some(later)));
-        context.record(attempt("north", 503, 1));
+        let hinted = Class::status(StatusCode::TOO_MANY_REQUESTS).with_hint(RetryHint::after(Duration::from_secs(30)));
+        for (target, class) in [
+            (&east, Class::status(StatusCode::UNAUTHORIZED)),
+            (&west, hinted),
+            (&north, Class::status(StatusCode::SERVICE_UNAVAILABLE)),
+        ] {
+            context.record(Attempt::ended(target.clone(), class, Duration::ZERO, now));
+        }
         context.begin_walk();
         assert_eq!([&east, &west, &north].map(|t| context.barred(t, now)), [true, true, false]);
         assert_eq!([&east, &west, &north].map(|t| context.barred(t, later)), [true, false, false]);
+
+        let word = RetryHint { after: None, should_retry: Some(true) };
+        let asked = Class::status(StatusCode::BAD_REQUEST).with_hint(word);
+        let context = CallContext::new(n(5));
+        context.record(Attempt::ended(east.clone(), asked, Duration::ZERO, now));
+        assert!(!context.barred(&east, now), "a target that asks for another try gets it");
     }
 
     #[test]

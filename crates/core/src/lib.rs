@@ -76,7 +76,7 @@ pub use self::{
     oneshot::Oneshot,
     payload::Payload,
     refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
-    replay::{ByClone, ByFn, Http, HttpReplay, HttpReplayed, Mark, NotReplayable, Replay},
+    replay::{ByClone, ByFn, Head, Http, HttpMark, HttpReplay, HttpReplayed, Mark, NoMark, NotReplayable, Replay},
     replay_body::{ReplayBody, Superseded},
     target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
     verdict::Verdict,

@@ -18,8 +18,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// How long the layers of this process should wait, if they may act on the refusal.
     hint: Option<Duration>,
-    /// What it means to the layers of this process, if not what follows from the kind.
-    verdict: Option<Verdict>,
+    /// No layer of this process can help by asking again.
+    hopeless: bool,
     should_retry: bool,
 }
 
@@ -73,7 +73,7 @@ impl Refusal {
     /// Creates a refusal that no retry can help.
     #[must_use]
     pub fn new(kind: RefusalKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, hint: None, verdict: None, should_retry: false }
+        Self { kind, message: message.into(), retry_after: None, hint: None, hopeless: false, should_retry: false }
     }
 
     /// Sets how long the caller should stay away.
@@ -92,10 +92,10 @@ impl Refusal {
         self
     }
 
-    /// Says what the refusal means to the layers of this process, where that does not follow from its kind.
+    /// Says that no layer of this process can help by asking again, whatever the kind suggests.
     #[must_use]
-    pub const fn with_verdict(mut self, verdict: Verdict) -> Self {
-        self.verdict = Some(verdict);
+    pub const fn hopeless(mut self) -> Self {
+        self.hopeless = true;
         self
     }
 
@@ -136,17 +136,19 @@ impl Refusal {
     /// attempts, so the work may have begun; what is refused for any other reason was never begun.
     #[must_use]
     pub const fn class(&self) -> Class {
-        let by_kind = match self.kind {
+        let verdict = match self.kind {
             RefusalKind::BadRequest | RefusalKind::TooLarge | RefusalKind::NotFound => Verdict::CallerFault,
             RefusalKind::RateLimited => Verdict::RateLimited,
             RefusalKind::QuotaExhausted => Verdict::QuotaExhausted,
             RefusalKind::Overloaded | RefusalKind::CircuitOpen => Verdict::CapacityByDesign,
-            RefusalKind::DeadlineExceeded | RefusalKind::Draining | RefusalKind::Unavailable => Verdict::Transient,
+            RefusalKind::Draining | RefusalKind::Unavailable => Verdict::Transient,
+            // Whoever runs out of time has no time for another target, and none of them is to blame.
+            RefusalKind::DeadlineExceeded => Verdict::Slow,
         };
-        let verdict = if let Some(verdict) = self.verdict { verdict } else { by_kind };
         // The word is for the caller's client. Layers of this process have the verdict, and the allowance they share.
-        let hint = RetryHint { after: self.hint, should_retry: None };
-        let class = Class::new(verdict, Outcome::Word(self.kind.code())).with_hint(hint);
+        let should_retry = if self.hopeless { Some(false) } else { None };
+        let hint = RetryHint { after: self.hint, should_retry };
+        let class = Class::new(verdict, Outcome::Refused(self.kind.code())).with_hint(hint);
         match self.kind {
             RefusalKind::DeadlineExceeded | RefusalKind::Unavailable => class,
             _ => class.not_begun(),
@@ -252,7 +254,7 @@ fn response<B: From<Bytes>>(refusal: Refusal) -> Response<B> {
 }
 
 /// Rounds up: a caller must not come back before the time.
-const fn whole_seconds(after: Duration) -> u64 {
+pub(crate) const fn whole_seconds(after: Duration) -> u64 {
     after.as_secs().saturating_add((after.subsec_nanos() > 0) as u64)
 }
 

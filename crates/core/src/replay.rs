@@ -1,14 +1,14 @@
 //! How a request is sent more than once.
 
-use std::{error::Error, fmt, num::NonZeroU32};
+use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
-use http::{Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 
-use crate::{CallContext, ReplayBody, ServedBy, Target};
+use crate::{CallContext, ReplayBody, ServedBy, Target, refusal::whole_seconds};
 
-/// How a request is sent more than once, and where its [`CallContext`] is found.
+/// How a request is sent more than once.
 ///
-/// | | for | context | idempotent |
+/// | | for | [`CallContext`] | idempotent |
 /// |---|---|---|---|
 /// | [`Http`] | HTTP, the body is `Clone` | in the extensions | by method or `Idempotency-Key` |
 /// | [`HttpReplay`] | HTTP, any body | in the extensions | by method or `Idempotency-Key` |
@@ -20,9 +20,8 @@ pub trait Replay<Req> {
     type Request;
     /// What is kept for further attempts.
     type Saved;
-
-    /// Finds the context of `request`, or creates one that allows `attempts` in all; `None` if it can hold none.
-    fn context(&self, request: &mut Req, attempts: NonZeroU32) -> Option<CallContext>;
+    /// How a response is marked: [`HttpMark`] or [`NoMark`].
+    type Mark;
 
     /// Splits `request` into what is sent first and what is kept.
     fn split(&self, request: Req) -> (Self::Request, Self::Saved);
@@ -37,17 +36,73 @@ pub trait Replay<Req> {
     /// Returns whether sending the request twice does no more than sending it once.
     fn is_idempotent(&self, saved: &Self::Saved) -> bool;
 
+    /// Returns the head of a request that came in, where it has one.
+    fn inbound<'a>(&self, request: &'a mut Req) -> Option<&'a mut dyn Head> {
+        let _ = request;
+        None
+    }
+
+    /// Returns the head of a request that is about to go out, where it has one.
+    fn outbound<'a>(&self, request: &'a mut Self::Request) -> Option<&'a mut dyn Head> {
+        let _ = request;
+        None
+    }
+
+    /// Returns the head of what is kept, where it has one.
+    fn kept<'a>(&self, saved: &'a Self::Saved) -> Option<&'a dyn Head> {
+        let _ = saved;
+        None
+    }
+
+    /// Finds the context of `request`, or creates one that allows `attempts` in all; `None` if it can hold none.
+    fn context(&self, request: &mut Req, attempts: NonZeroU32) -> Option<CallContext> {
+        Some(CallContext::in_head(self.inbound(request)?, attempts))
+    }
+
     /// Lets the layers further in know which target `request` goes to: in its extensions, where it has them.
     fn aim(&self, request: &mut Self::Request, target: &Target) {
-        let _ = (request, target);
+        if let Some(head) = self.outbound(request) {
+            head.extensions_mut().insert(target.clone());
+        }
     }
 }
 
-/// Writes into a response who served it and what was tried. HTTP responses have extensions for that; others do not.
-pub trait Mark<Res> {
-    /// Marks `response`.
-    fn mark(&self, response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
+/// The head of an HTTP request, whatever its body.
+pub trait Head {
+    /// Returns the method.
+    fn method(&self) -> &Method;
+    /// Returns the headers.
+    fn headers(&self) -> &HeaderMap;
+    /// Returns the headers, to be changed.
+    fn headers_mut(&mut self) -> &mut HeaderMap;
+    /// Returns the extensions.
+    fn extensions(&self) -> &Extensions;
+    /// Returns the extensions, to be changed.
+    fn extensions_mut(&mut self) -> &mut Extensions;
 }
+
+/// Writes into a response what the layers of a stack know of it. HTTP responses have extensions and headers for that; others
+/// do not.
+pub trait Mark<Res> {
+    /// Tells the layers further out who served `response`, and what was tried.
+    fn mark(response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
+
+    /// Tells the caller that no retry of its own can help now, and how long to stay away where that is known.
+    fn give_up(response: &mut Res, after: Option<Duration>);
+
+    /// Tells the caller how long to stay away, unless the response does so already.
+    fn stay_away(response: &mut Res, after: Duration);
+}
+
+/// Marks HTTP responses, in their extensions and headers.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct HttpMark;
+
+/// Marks nothing: the responses have no place for it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct NoMark;
 
 /// The error of a request that cannot be sent again: its body is longer than what may be kept, or it is no copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +131,69 @@ pub struct ByClone;
 #[derive(Clone, Copy, Debug)]
 pub struct ByFn<F>(F);
 
+// === impl Head ===
+
+impl<B> Head for Request<B> {
+    fn method(&self) -> &Method {
+        self.method()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+
+    fn extensions(&self) -> &Extensions {
+        self.extensions()
+    }
+
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        self.extensions_mut()
+    }
+}
+
+/// By method (RFC 9110, section 9.2.2), or because the caller gave a key to tell repetitions by.
+fn is_idempotent(head: &dyn Head) -> bool {
+    head.method().is_idempotent() || head.headers().contains_key("idempotency-key")
+}
+
+// === impl HttpMark ===
+
+impl<B> Mark<Response<B>> for HttpMark {
+    fn mark(response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+        let extensions = response.extensions_mut();
+        if let Some(served_by) = served_by {
+            extensions.insert(served_by.clone());
+        }
+        extensions.insert(context.clone());
+    }
+
+    fn give_up(response: &mut Response<B>, after: Option<Duration>) {
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+        if let Some(after) = after {
+            Self::stay_away(response, after);
+        }
+    }
+
+    fn stay_away(response: &mut Response<B>, after: Duration) {
+        let seconds = || HeaderValue::from(whole_seconds(after));
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert_with(seconds);
+    }
+}
+
+// === impl NoMark ===
+
+impl<Res> Mark<Res> for NoMark {
+    fn mark(_: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
+
+    fn give_up(_: &mut Res, _: Option<Duration>) {}
+
+    fn stay_away(_: &mut Res, _: Duration) {}
+}
+
 // === impl NotReplayable ===
 
 impl fmt::Display for NotReplayable {
@@ -91,10 +209,7 @@ impl Error for NotReplayable {}
 impl<B: Clone> Replay<Request<B>> for Http {
     type Request = Request<B>;
     type Saved = Request<B>;
-
-    fn context(&self, request: &mut Request<B>, attempts: NonZeroU32) -> Option<CallContext> {
-        Some(CallContext::of_or_insert(request, attempts))
-    }
+    type Mark = HttpMark;
 
     fn split(&self, request: Request<B>) -> (Request<B>, Request<B>) {
         (request.clone(), request)
@@ -108,28 +223,17 @@ impl<B: Clone> Replay<Request<B>> for Http {
         is_idempotent(saved)
     }
 
-    fn aim(&self, request: &mut Request<B>, target: &Target) {
-        request.extensions_mut().insert(target.clone());
+    fn inbound<'a>(&self, request: &'a mut Request<B>) -> Option<&'a mut dyn Head> {
+        Some(request)
     }
-}
 
-impl<B> Mark<Response<B>> for Http {
-    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
-        mark(response, served_by, context);
+    fn outbound<'a>(&self, request: &'a mut Request<B>) -> Option<&'a mut dyn Head> {
+        Some(request)
     }
-}
 
-/// By method (RFC 9110, section 9.2.2), or because the caller gave a key to tell repetitions by.
-fn is_idempotent<B>(request: &Request<B>) -> bool {
-    request.method().is_idempotent() || request.headers().contains_key("idempotency-key")
-}
-
-fn mark<B>(response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
-    let extensions = response.extensions_mut();
-    if let Some(served_by) = served_by {
-        extensions.insert(served_by.clone());
+    fn kept<'a>(&self, saved: &'a Request<B>) -> Option<&'a dyn Head> {
+        Some(saved)
     }
-    extensions.insert(context.clone());
 }
 
 // === impl HttpReplay ===
@@ -154,14 +258,10 @@ impl Default for HttpReplay {
 impl<B: http_body::Body> Replay<Request<B>> for HttpReplay {
     type Request = Request<ReplayBody<B>>;
     type Saved = Request<ReplayBody<B>>;
-
-    fn context(&self, request: &mut Request<B>, attempts: NonZeroU32) -> Option<CallContext> {
-        Some(CallContext::of_or_insert(request, attempts))
-    }
+    type Mark = HttpMark;
 
     fn split(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
-        let (parts, body) = request.into_parts();
-        HttpReplayed.split(Request::from_parts(parts, ReplayBody::new(body, self.max_bytes)))
+        HttpReplayed.split(request.map(|body| ReplayBody::new(body, self.max_bytes)))
     }
 
     fn again(&self, saved: &Self::Saved) -> Result<Self::Request, NotReplayable> {
@@ -172,14 +272,16 @@ impl<B: http_body::Body> Replay<Request<B>> for HttpReplay {
         is_idempotent(saved)
     }
 
-    fn aim(&self, request: &mut Self::Request, target: &Target) {
-        request.extensions_mut().insert(target.clone());
+    fn inbound<'a>(&self, request: &'a mut Request<B>) -> Option<&'a mut dyn Head> {
+        Some(request)
     }
-}
 
-impl<B> Mark<Response<B>> for HttpReplay {
-    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
-        mark(response, served_by, context);
+    fn outbound<'a>(&self, request: &'a mut Self::Request) -> Option<&'a mut dyn Head> {
+        Some(request)
+    }
+
+    fn kept<'a>(&self, saved: &'a Self::Saved) -> Option<&'a dyn Head> {
+        Some(saved)
     }
 }
 
@@ -188,10 +290,7 @@ impl<B> Mark<Response<B>> for HttpReplay {
 impl<B> Replay<Request<ReplayBody<B>>> for HttpReplayed {
     type Request = Request<ReplayBody<B>>;
     type Saved = Request<ReplayBody<B>>;
-
-    fn context(&self, request: &mut Self::Request, attempts: NonZeroU32) -> Option<CallContext> {
-        Some(CallContext::of_or_insert(request, attempts))
-    }
+    type Mark = HttpMark;
 
     fn split(&self, request: Self::Request) -> (Self::Request, Self::Saved) {
         let (parts, body) = request.into_parts();
@@ -214,14 +313,16 @@ impl<B> Replay<Request<ReplayBody<B>>> for HttpReplayed {
         is_idempotent(saved)
     }
 
-    fn aim(&self, request: &mut Self::Request, target: &Target) {
-        request.extensions_mut().insert(target.clone());
+    fn inbound<'a>(&self, request: &'a mut Self::Request) -> Option<&'a mut dyn Head> {
+        Some(request)
     }
-}
 
-impl<B> Mark<Response<B>> for HttpReplayed {
-    fn mark(&self, response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
-        mark(response, served_by, context);
+    fn outbound<'a>(&self, request: &'a mut Self::Request) -> Option<&'a mut dyn Head> {
+        Some(request)
+    }
+
+    fn kept<'a>(&self, saved: &'a Self::Saved) -> Option<&'a dyn Head> {
+        Some(saved)
     }
 }
 
@@ -230,10 +331,7 @@ impl<B> Mark<Response<B>> for HttpReplayed {
 impl<Req: Clone> Replay<Req> for ByClone {
     type Request = Req;
     type Saved = Req;
-
-    fn context(&self, _: &mut Req, _: NonZeroU32) -> Option<CallContext> {
-        None
-    }
+    type Mark = NoMark;
 
     fn split(&self, request: Req) -> (Req, Req) {
         (request.clone(), request)
@@ -248,10 +346,6 @@ impl<Req: Clone> Replay<Req> for ByClone {
     }
 }
 
-impl<Res> Mark<Res> for ByClone {
-    fn mark(&self, _: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
-}
-
 // === impl ByFn ===
 
 impl<F> ByFn<F> {
@@ -264,10 +358,7 @@ impl<F> ByFn<F> {
 impl<Req, F: Fn(&Req) -> Option<Req>> Replay<Req> for ByFn<F> {
     type Request = Req;
     type Saved = Option<Req>;
-
-    fn context(&self, _: &mut Req, _: NonZeroU32) -> Option<CallContext> {
-        None
-    }
+    type Mark = NoMark;
 
     fn split(&self, request: Req) -> (Req, Option<Req>) {
         let copy = self.0(&request);
@@ -281,8 +372,4 @@ impl<Req, F: Fn(&Req) -> Option<Req>> Replay<Req> for ByFn<F> {
     fn is_idempotent(&self, saved: &Option<Req>) -> bool {
         saved.is_some()
     }
-}
-
-impl<Res, F> Mark<Res> for ByFn<F> {
-    fn mark(&self, _: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
 }

@@ -48,6 +48,8 @@ struct Shared<B> {
     trailers: Option<HeaderMap>,
     /// Who waits for the inner body. It must hear of a newer attempt, or it would wait for ever.
     reader: Option<Waker>,
+    /// The inner body has been read from. Until then it can be sent from its first byte, whatever its length.
+    touched: bool,
     /// The inner body has said its last word, kept or not. It must not be asked again.
     finished: bool,
     state: State,
@@ -72,7 +74,7 @@ pub struct Superseded;
 impl<B: Body> ReplayBody<B> {
     /// Wraps `inner`, and keeps up to `max_bytes` of it.
     ///
-    /// A body that announces more than that is not kept at all: see [`is_replayable`](Self::is_replayable).
+    /// A body that announces more than that is not kept at all: it can be sent again only until it was first read.
     pub fn new(inner: B, max_bytes: u64) -> Self {
         let too_long = inner.size_hint().lower() > max_bytes;
         let state = match (inner.is_end_stream(), too_long) {
@@ -89,6 +91,7 @@ impl<B: Body> ReplayBody<B> {
             max_bytes,
             trailers: None,
             reader: None,
+            touched: false,
             finished: false,
             state,
         };
@@ -100,14 +103,14 @@ impl<B> ReplayBody<B> {
     /// Returns whether the body can be sent again from its first byte.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        self.lock().state != State::Lost
+        self.lock().is_whole()
     }
 
     /// Begins another attempt, or returns `None` if the body is too long to be sent again. Ends all earlier attempts.
     #[must_use]
     pub fn replay(&self) -> Option<Self> {
         let mut shared = self.lock();
-        if shared.state == State::Lost {
+        if !shared.is_whole() {
             return None;
         }
         shared.attempt += 1;
@@ -210,8 +213,15 @@ impl<B> fmt::Debug for ReplayBody<B> {
 
 // === impl Shared ===
 
+impl<B> Shared<B> {
+    fn is_whole(&self) -> bool {
+        self.state != State::Lost || !self.touched
+    }
+}
+
 impl<B: Body + Unpin> Shared<B> {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.touched = true;
         let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => frame.map_data(|mut data| data.copy_to_bytes(data.remaining())),
             Some(Err(error)) => {

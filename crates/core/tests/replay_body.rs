@@ -163,13 +163,15 @@ fn an_older_attempt_that_waits_is_woken_and_fails() {
 }
 
 #[test]
-fn a_body_that_announces_too_much_is_sent_once() {
+fn a_body_that_announces_too_much_is_sent_again_only_while_nobody_has_read_it() {
     let script = || streamed().announcing(6);
-    let mut first = body_within(script(), 5);
-    assert!(!first.is_replayable());
-    assert!(first.replay().is_none());
+    let unread = body_within(script(), 5);
+    let mut first = again(&unread);
+    assert!(first.is_replayable());
     assert_eq!(hints(&first), (6, Some(6), false));
     assert_eq!(data(&mut first), "ab");
+    assert!(!first.is_replayable());
+    assert!(first.replay().is_none());
     assert_eq!(hints(&first), (4, Some(4), false));
     let received = rest(first);
     assert_eq!(received.bytes(), "cdef");
@@ -217,7 +219,10 @@ fn without_room_only_an_empty_body_is_sent_again() {
     data(&mut first);
     assert!(!first.is_replayable());
 
-    assert!(!body_within(Script::new().data("a").sized(), 0).is_replayable());
+    let mut first = body_within(Script::new().data("a").sized(), 0);
+    assert!(first.is_replayable(), "nobody has read it");
+    data(&mut first);
+    assert!(!first.is_replayable());
 }
 
 #[test]
@@ -383,11 +388,11 @@ fn a_request_dropped_half_way_is_sent_again() {
 #[test]
 fn a_request_beyond_the_bound_is_not_sent_again() {
     let (replay, first, saved, _) = split(streamed().announcing(6), 5);
+    assert_whole(task::spawn(first.into_body()));
     assert_eq!(
         replay.again(&saved).err().map(|error| error.to_string()),
         Some("the request cannot be sent again".into())
     );
-    assert_whole(task::spawn(first.into_body()));
 
     let (replay, first, saved, _) = split(streamed(), 5);
     assert_whole(task::spawn(first.into_body()));

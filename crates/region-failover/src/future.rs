@@ -9,8 +9,8 @@ use std::{
 };
 
 use buttress_core::{
-    Attempt, CallContext, Class, Classify, Label, Mark, Oneshot, Refusal, RefusalKind, Refuse, Replay, Rewrite,
-    Rewritten, ServedBy, Target, TransportErrorKind, Verdict,
+    Attempt, CallContext, Class, Classify, Label, Mark, Oneshot, Outcome, Refusal, RefusalKind, Refuse, Replay,
+    Rewrite, Rewritten, ServedBy, Target, TransportErrorKind, Verdict,
 };
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -74,8 +74,8 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
 /// What follows a failed attempt.
 enum Next<Req> {
     Attempt(Aim, Req),
-    /// Nothing: the failed attempt's own result is returned.
-    AsItCame,
+    /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
+    AsItCame(bool),
     Refuse(Refusal),
 }
 
@@ -93,7 +93,7 @@ where
 
 impl<S, R, W, C, M, Req> Future for ResponseFuture<S, R, W, C, M, Req>
 where
-    R: Replay<Req> + Mark<S::Response>,
+    R: Replay<Req, Mark: Mark<S::Response>>,
     S: Service<R::Request> + Clone,
     W: Rewrite<R::Request>,
     C: Classify<S::Response, S::Error>,
@@ -120,10 +120,10 @@ where
                     let attempt = Oneshot::new(this.call.service.clone(), request);
                     this.state.set(State::Attempt { attempt, timer: None, to });
                 }
-                Next::AsItCame => {
+                Next::AsItCame(served) => {
                     this.state.set(State::Done);
                     let (to, result) = result.expect("only what came is returned as it came");
-                    return Poll::Ready(this.call.answer::<Req, _, _>(to, result));
+                    return Poll::Ready(this.call.answer::<Req, _, _>(served.then_some(to), result));
                 }
                 Next::Refuse(refusal) => {
                     this.state.set(State::Done);
@@ -179,7 +179,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         W: Rewrite<R::Request>,
     {
         self.attempt(first).unwrap_or_else(|refusal| {
-            let none = || Refusal::new(RefusalKind::Unavailable, "no target is left to try");
+            let none = || Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless();
             Next::Refuse(refusal.unwrap_or_else(none))
         })
     }
@@ -191,10 +191,10 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         W: Rewrite<R::Request>,
     {
         let layer = Arc::clone(&self.layer);
+        let begun = Instant::now();
         let (mut request, mut refused) = (Some(request), None);
-        while let Some(target) = self.walk.advance(&layer.settings.targets, &self.context) {
+        while let Some(target) = self.walk.advance(&layer.settings.targets, &self.context, begun) {
             let Some(mut request) = request.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
-            let begun = Instant::now();
             if self.context.remaining(begun).is_some_and(|left| left.is_zero()) {
                 return Err(Some(deadline_passed()));
             }
@@ -240,23 +240,24 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         };
         let now = Instant::now();
         self.record(to, class, now);
+        let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !class.verdict.try_elsewhere()) {
-            return Next::AsItCame;
+            return Next::AsItCame(served);
         }
         self.walk.failed(class);
         if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
             return Next::Refuse(deadline_passed());
         }
-        if let Some(next) = self.elsewhere(class) {
+        if let Some(next) = self.elsewhere(class, now) {
             return next;
         }
-        match self.walk.sum(answered) {
-            Verdicts::AsItCame => Next::AsItCame,
+        match self.walk.sum(answered, self.context.attempts_made() == 1) {
+            Verdicts::AsItCame => Next::AsItCame(served),
             Verdicts::Sum(refusal) => Next::Refuse(refusal),
         }
     }
 
-    fn elsewhere<Req>(&mut self, class: Class) -> Option<Next<R::Request>>
+    fn elsewhere<Req>(&mut self, class: Class, now: Instant) -> Option<Next<R::Request>>
     where
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
@@ -264,7 +265,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let Self { layer, saved, context, .. } = self;
         let repeatable = !class.begun || layer.settings.repeat_all || layer.replay.is_idempotent(saved);
         let allowed = context.attempts_left() > 0;
-        if !repeatable || !allowed || !self.walk.has_next(&layer.settings.targets, context) {
+        if !repeatable || !allowed || !self.walk.has_next(&layer.settings.targets, context, now) {
             return None;
         }
         // Made again only now: that ends the failed attempt's body, which may still be on its way.
@@ -281,28 +282,28 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             upstream = %to.target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(),
             "attempt ended"
         );
-        self.context.record(Attempt::new(Some(to.target.clone()), verdict, outcome, elapsed));
+        self.context.record(Attempt::ended(to.target.clone(), class, elapsed, now));
     }
 
-    fn answer<Req, Res, Err>(&self, to: Aim, mut result: Result<Res, Err>) -> Result<Res, Err>
+    fn answer<Req, Res, Err>(&self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
     where
-        R: Replay<Req, Saved = Saved> + Mark<Res>,
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
     {
         if let Ok(response) = &mut result {
-            let served_by = ServedBy { target: to.target, model: to.model };
-            self.layer.replay.mark(response, Some(&served_by), &self.context);
+            let served_by = by.map(|Aim { target, model, .. }| ServedBy { target, model });
+            R::Mark::mark(response, served_by.as_ref(), &self.context);
         }
         result
     }
 
     fn refuse<Req, Res, Err>(&self, refusal: Refusal) -> Result<Res, Err>
     where
-        R: Replay<Req, Saved = Saved> + Mark<Res>,
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
         M: Refuse<Refusal, Res, Err>,
     {
         let mut result = self.layer.refusal.refuse(refusal);
         if let Ok(response) = &mut result {
-            self.layer.replay.mark(response, None, &self.context);
+            R::Mark::mark(response, None, &self.context);
         }
         result
     }

@@ -27,7 +27,7 @@ impl<S, R, W, C, M> RegionFailover<S, R, W, C, M> {
 
 impl<S, R, W, C, M, Req> Service<Req> for RegionFailover<S, R, W, C, M>
 where
-    R: Replay<Req> + Mark<S::Response>,
+    R: Replay<Req, Mark: Mark<S::Response>>,
     S: Service<R::Request> + Clone,
     W: Rewrite<R::Request>,
     C: Classify<S::Response, S::Error>,

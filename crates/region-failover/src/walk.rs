@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use buttress_core::{CallContext, Class, Refusal, RefusalKind, Target, Verdict};
+use tokio::time::Instant;
 
 /// One walk over the targets: where it stands, and what its failures have in common.
 #[derive(Debug)]
 pub(crate) struct Walk {
     /// The next target to look at.
     next: usize,
-    failures: u32,
     all_throttled: bool,
     all_model_gone: bool,
+    /// One of the failed targets may be asked again.
+    hope: bool,
     soonest: Soonest,
 }
 
@@ -41,47 +43,56 @@ impl Walk {
     pub(crate) const GUESS: Duration = Duration::from_secs(1);
 
     pub(crate) const fn new() -> Self {
-        Self { next: 0, failures: 0, all_throttled: true, all_model_gone: true, soonest: Soonest::Unknown }
+        Self { next: 0, all_throttled: true, all_model_gone: true, hope: false, soonest: Soonest::Unknown }
     }
 
-    /// Moves on to the next target whose failure domain has not been tried.
-    pub(crate) fn advance<'a>(&mut self, targets: &'a [Target], context: &CallContext) -> Option<&'a Target> {
-        let (at, target) = self.candidates(targets, context).next()?;
+    /// Moves on to the next target that this request may go to: one whose failure domain has not failed in this walk, and
+    /// that has not asked this request to stay away.
+    pub(crate) fn advance<'a>(
+        &mut self,
+        targets: &'a [Target],
+        context: &CallContext,
+        now: Instant,
+    ) -> Option<&'a Target> {
+        let (at, target) = self.candidates(targets, context, now).next()?;
         self.next = at + 1;
         Some(target)
     }
 
     /// Returns whether [`advance`](Self::advance) would find another target.
-    pub(crate) fn has_next(&self, targets: &[Target], context: &CallContext) -> bool {
-        self.candidates(targets, context).next().is_some()
+    pub(crate) fn has_next(&self, targets: &[Target], context: &CallContext, now: Instant) -> bool {
+        self.candidates(targets, context, now).next().is_some()
     }
 
     fn candidates<'a>(
         &self,
         targets: &'a [Target],
         context: &CallContext,
+        now: Instant,
     ) -> impl Iterator<Item = (usize, &'a Target)> {
-        targets.iter().enumerate().skip(self.next).filter(|(_, target)| !context.tried(target.failure_domain()))
+        let open = move |target: &Target| !context.tried(target.failure_domain()) && !context.barred(target, now);
+        targets.iter().enumerate().skip(self.next).filter(move |(_, target)| open(target))
     }
 
     /// Counts a failure.
     pub(crate) fn failed(&mut self, class: Class) {
-        self.failures += 1;
         self.all_throttled &= matches!(class.verdict, Verdict::RateLimited | Verdict::CapacityByDesign);
         self.all_model_gone &= class.verdict == Verdict::ModelGone;
+        self.hope |= class.retry_here();
         self.soonest = match (self.soonest, class.hint.after) {
             (Soonest::ByBackoff, _) => Soonest::ByBackoff,
             // What is dead for long is no reason to come back soon.
-            (soonest, None) if !class.verdict.retry_here() => soonest,
+            (soonest, _) if !class.retry_here() => soonest,
             (_, None) => Soonest::ByBackoff,
             (Soonest::Unknown, Some(after)) => Soonest::After(after),
             (Soonest::After(before), Some(after)) => Soonest::After(before.min(after)),
         };
     }
 
-    /// Says what the failures come to. `answered` tells whether the last one was an answer of its target.
-    pub(crate) fn sum(&self, answered: bool) -> Verdicts {
-        if answered && (self.failures == 1 || self.all_model_gone) {
+    /// Says what the failures come to. `answered` tells whether the last one was an answer of its target, and `only`
+    /// whether it was the only attempt of the request.
+    pub(crate) fn sum(&self, answered: bool, only: bool) -> Verdicts {
+        if answered && (only || self.all_model_gone) {
             return Verdicts::AsItCame;
         }
         let refusal = if self.all_throttled {
@@ -89,6 +100,7 @@ impl Walk {
         } else {
             Refusal::new(RefusalKind::Unavailable, "no target could serve the request")
         };
+        let refusal = if self.hope { refusal } else { refusal.hopeless() };
         Verdicts::Sum(match self.soonest {
             Soonest::After(after) => refusal.with_retry_after(after),
             Soonest::Unknown | Soonest::ByBackoff => refusal.with_guessed_retry_after(Self::GUESS),
@@ -123,7 +135,7 @@ mod tests {
     }
 
     fn sum(classes: &[Class]) -> Refusal {
-        match after_failures(classes).sum(true) {
+        match after_failures(classes).sum(true, false) {
             Verdicts::Sum(refusal) => refusal,
             Verdicts::AsItCame => panic!("several failures should be summed up"),
         }
@@ -134,20 +146,20 @@ mod tests {
         let targets = [target("a1", "a"), target("a2", "a"), target("b", "b"), target("c", "c")];
         let (mut walk, context) = (Walk::new(), context());
         let mut names = Vec::new();
-        while let Some(target) = walk.advance(&targets, &context) {
+        while let Some(target) = walk.advance(&targets, &context, Instant::now()) {
             names.push(target.name().as_str());
             context.record(Attempt::new(Some(target.clone()), Verdict::Transient, WORD, Duration::ZERO));
         }
         assert_eq!(names, ["a1", "b", "c"]);
-        assert!(!walk.has_next(&targets, &context));
+        assert!(!walk.has_next(&targets, &context, Instant::now()));
     }
 
     #[test]
     fn a_target_that_was_passed_over_leaves_its_domain_untried() {
         let targets = [target("a1", "a"), target("a2", "a")];
         let (mut walk, context) = (Walk::new(), context());
-        assert_eq!(walk.advance(&targets, &context), Some(&targets[0]));
-        assert_eq!(walk.advance(&targets, &context), Some(&targets[1]));
+        assert_eq!(walk.advance(&targets, &context, Instant::now()), Some(&targets[0]));
+        assert_eq!(walk.advance(&targets, &context, Instant::now()), Some(&targets[1]));
     }
 
     #[test]
@@ -171,12 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn where_no_target_can_ever_serve_it_nobody_is_told_to_ask_again() {
+        let dead = Class::new(Verdict::CredentialDead, WORD);
+        assert_eq!(sum(&[dead, dead]).class().hint.should_retry, Some(false));
+        assert_eq!(sum(&[dead, throttled(9)]).class().hint.should_retry, None);
+        let no = RetryHint { after: None, should_retry: Some(false) };
+        let unwilling = Class::new(Verdict::Transient, WORD).with_hint(no);
+        assert_eq!(sum(&[unwilling, unwilling]).class().hint.should_retry, Some(false));
+    }
+
+    #[test]
     fn one_answer_or_one_opinion_is_returned_as_it_came() {
         let gone = Class::new(Verdict::ModelGone, WORD);
-        assert_eq!(after_failures(&[throttled(3)]).sum(true), Verdicts::AsItCame);
-        assert_eq!(after_failures(&[gone, gone]).sum(true), Verdicts::AsItCame);
+        assert_eq!(after_failures(&[throttled(3)]).sum(true, true), Verdicts::AsItCame);
+        assert_eq!(after_failures(&[gone, gone]).sum(true, false), Verdicts::AsItCame);
         assert_ne!(
-            after_failures(&[throttled(3)]).sum(false),
+            after_failures(&[throttled(3)]).sum(false, true),
             Verdicts::AsItCame,
             "no answer came that could be returned"
         );

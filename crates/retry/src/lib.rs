@@ -73,14 +73,27 @@
 //! [`RetryHint`]: buttress_core::RetryHint
 //! [`CallContext`]: buttress_core::CallContext
 
+mod backoff;
+mod budget;
+mod concurrency;
+mod counts;
 mod future;
 mod layer;
+mod marks;
 mod policy;
+mod quota;
+mod rate;
 mod service;
+mod sync;
+mod throttle;
 
 pub use self::{
+    backoff::Backoff,
+    budget::{Budget, Share},
+    counts::Counts,
     future::ResponseFuture,
     layer::RetryLayer,
-    policy::{Backoff, Policy},
+    policy::{Policies, Policy},
+    quota::QuotaCosts,
     service::Retry,
 };

@@ -5,28 +5,26 @@ use std::{num::NonZeroU32, time::Duration};
 use buttress_core::{Class, Verdict};
 use rand::{Rng, RngExt as _};
 
-/// How long to wait before another attempt: full jitter on an exponential.
-///
-/// After the `n`-th failure the wait is uniform in `[0, min(cap, base · 2ⁿ⁻¹)]` ("full jitter", *Exponential Backoff And
-/// Jitter*, AWS Architecture Blog, 2015). The two bases are those of the AWS SDKs' standard retry mode of 2026.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Backoff {
-    /// The base after a transient failure. 50 ms by default.
-    pub base: Duration,
-    /// The base after throttling. 1 s by default.
-    pub throttled_base: Duration,
-    /// The longest wait. 20 s by default.
-    pub cap: Duration,
-}
+use crate::{Backoff, backoff::Streak, counts::Stop};
 
 /// Whether to send again, and when. See the [crate docs](crate) for the rules.
+///
+/// Put into the extensions of a request, it takes the place of the layer's own policy for that request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    pub(crate) attempts: NonZeroU32,
-    pub(crate) backoff: Backoff,
-    pub(crate) max_hint: Duration,
-    pub(crate) repeat_all: bool,
+    attempts: NonZeroU32,
+    backoff: Backoff,
+    max_hint: Duration,
+    repeat_all: bool,
+}
+
+/// Chooses the policy of a request when an attempt of it has failed.
+///
+/// A [`Policy`] chooses itself. Any `Fn(&Saved) -> Policy` does, where `Saved` is the request as it is kept: a
+/// `Request<B>` over HTTP, the request itself otherwise.
+pub trait Policies<Saved> {
+    /// Returns the policy of `saved`.
+    fn policy(&self, saved: &Saved) -> Policy;
 }
 
 /// What is known when an attempt has failed.
@@ -35,62 +33,12 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// Attempts made by this layer, the failed one included.
     pub(crate) made: u32,
+    pub(crate) streak: Streak,
     pub(crate) idempotent: bool,
+    /// The request came here as a retry.
+    pub(crate) marked: bool,
     /// Time left until the deadline.
     pub(crate) remaining: Option<Duration>,
-}
-
-/// Why there is no further attempt. Its name is what the event says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    Verdict,
-    ServerSaysNo,
-    NotIdempotent,
-    Attempts,
-    HintTooLong,
-    Deadline,
-    Allowance,
-    NotReplayable,
-}
-
-// === impl Backoff ===
-
-impl Default for Backoff {
-    fn default() -> Self {
-        let (base, throttled_base) = (Duration::from_millis(50), Duration::from_secs(1));
-        Self { base, throttled_base, cap: Duration::from_secs(20) }
-    }
-}
-
-impl Backoff {
-    /// Sets the base after a transient failure.
-    #[must_use]
-    pub const fn with_base(mut self, base: Duration) -> Self {
-        self.base = base;
-        self
-    }
-
-    /// Sets the base after throttling.
-    #[must_use]
-    pub const fn with_throttled_base(mut self, base: Duration) -> Self {
-        self.throttled_base = base;
-        self
-    }
-
-    /// Sets the longest wait.
-    #[must_use]
-    pub const fn with_cap(mut self, cap: Duration) -> Self {
-        self.cap = cap;
-        self
-    }
-
-    /// Draws the wait after the `made`-th failure.
-    fn draw(&self, verdict: Verdict, made: u32, rng: &mut impl Rng) -> Duration {
-        let base = if verdict == Verdict::Transient { self.base } else { self.throttled_base };
-        let doublings = made.saturating_sub(1).min(31);
-        let ceiling = base.saturating_mul(1 << doublings).min(self.cap);
-        rng.random_range(Duration::ZERO..=ceiling)
-    }
 }
 
 // === impl Policy ===
@@ -99,7 +47,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             attempts: NonZeroU32::new(3).expect("3 is not 0"),
-            backoff: Backoff::default(),
+            backoff: Backoff::full(),
             max_hint: Duration::from_secs(60),
             repeat_all: false,
         }
@@ -107,9 +55,46 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Creates the policy that sends nothing twice.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::default().attempts(NonZeroU32::MIN)
+    }
+
+    /// Sets how many attempts are made at most, the first one included. 3 by default.
+    #[must_use]
+    pub const fn attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets the waits between attempts.
+    #[must_use]
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets the longest wait that a server may ask for; beyond it, the failure is returned at once. 60 s by default.
+    #[must_use]
+    pub const fn max_hint(mut self, max: Duration) -> Self {
+        self.max_hint = max;
+        self
+    }
+
+    /// Sends requests again even if they are not idempotent and may have been served.
+    ///
+    /// Right for services that compute and store nothing, such as language models, where the cost of doing the work twice
+    /// is accepted. Wrong for orders and payments.
+    #[must_use]
+    pub const fn repeat_all(mut self) -> Self {
+        self.repeat_all = true;
+        self
+    }
+
     /// Returns how long to wait before the next attempt, or why there is none.
     pub(crate) fn decide(&self, failure: Failure, rng: &mut impl Rng) -> Result<Duration, Stop> {
-        let Failure { class, made, idempotent, remaining } = failure;
+        let Failure { class, made, idempotent, remaining, .. } = failure;
         match class.hint.should_retry {
             Some(false) => return Err(Stop::ServerSaysNo),
             Some(true) => {}
@@ -119,45 +104,45 @@ impl Policy {
         if class.begun && !idempotent && !self.repeat_all {
             return Err(Stop::NotIdempotent);
         }
-        if made >= self.attempts.get() {
-            return Err(Stop::Attempts);
+        if failure.marked {
+            return Err(Stop::MarkedAsRetry);
         }
-        let wait = self.wait(class, made, rng)?;
+        if made >= self.attempts.get() {
+            return Err(if self.attempts == NonZeroU32::MIN { Stop::Never } else { Stop::Attempts });
+        }
+        let wait = self.wait(class, failure.streak, rng)?;
         if remaining.is_some_and(|remaining| remaining <= wait) {
             return Err(Stop::Deadline);
         }
         Ok(wait)
     }
 
-    fn wait(&self, class: Class, made: u32, rng: &mut impl Rng) -> Result<Duration, Stop> {
+    fn wait(&self, class: Class, streak: Streak, rng: &mut impl Rng) -> Result<Duration, Stop> {
         match class.hint.after {
             Some(hint) if hint > self.max_hint => Err(Stop::HintTooLong),
             // A server that is full by design computes the very moment: coming later wastes what was bought.
             Some(hint) if class.verdict == Verdict::CapacityByDesign => Ok(hint),
             Some(hint) => Ok(hint.saturating_add(rng.random_range(Duration::ZERO..=hint / 10))),
-            None => Ok(self.backoff.draw(class.verdict, made, rng)),
+            None => Ok(self.backoff.draw(class.verdict, streak, rng)),
         }
     }
 }
 
-// === impl Stop ===
+// === impl Policies ===
 
-impl Stop {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verdict => "verdict",
-            Self::ServerSaysNo => "server-says-no",
-            Self::NotIdempotent => "not-idempotent",
-            Self::Attempts => "attempts",
-            Self::HintTooLong => "hint-too-long",
-            Self::Deadline => "deadline",
-            Self::Allowance => "allowance",
-            Self::NotReplayable => "not-replayable",
-        }
+impl<Saved> Policies<Saved> for Policy {
+    fn policy(&self, _: &Saved) -> Policy {
+        *self
     }
 }
 
-#[cfg(test)]
+impl<Saved, F: Fn(&Saved) -> Policy> Policies<Saved> for F {
+    fn policy(&self, saved: &Saved) -> Policy {
+        self(saved)
+    }
+}
+
+#[cfg(all(test, not(buttress_loom)))]
 mod tests {
     use super::*;
     use buttress_core::{Outcome, RetryHint};
@@ -167,7 +152,8 @@ mod tests {
     const WORD: Outcome = Outcome::Word("test");
 
     const fn failure(class: Class) -> Failure {
-        Failure { class, made: 1, idempotent: true, remaining: None }
+        let streak = Streak { failures: 1, last_wait: Duration::ZERO };
+        Failure { class, made: 1, streak, idempotent: true, marked: false, remaining: None }
     }
 
     fn decide(failure: Failure) -> Result<Duration, Stop> {
@@ -196,8 +182,13 @@ mod tests {
         let post = |class| Failure { idempotent: false, ..failure(class) };
         assert_eq!(decide(post(class)), Err(Stop::NotIdempotent));
         assert!(decide(post(class.not_begun())).is_ok());
-        let policy = Policy { repeat_all: true, ..Policy::default() };
-        assert!(policy.decide(post(class), &mut StdRng::seed_from_u64(1)).is_ok());
+        assert!(Policy::default().repeat_all().decide(post(class), &mut StdRng::seed_from_u64(1)).is_ok());
+    }
+
+    #[test]
+    fn a_retry_of_somebody_elses_is_not_retried_again() {
+        let class = Class::new(Verdict::Transient, WORD);
+        assert_eq!(decide(Failure { marked: true, ..failure(class) }), Err(Stop::MarkedAsRetry));
     }
 
     #[test]
@@ -234,22 +225,8 @@ mod tests {
         assert!(decide(Failure { made: 2, ..failure(class) }).is_ok());
         assert_eq!(decide(Failure { made: 3, ..failure(class) }), Err(Stop::Attempts));
         assert_eq!(decide(Failure { made: u32::MAX, ..failure(class) }), Err(Stop::Attempts));
-    }
-
-    #[test]
-    fn full_jitter_is_uniform_below_its_ceiling() {
-        let mut rng = StdRng::seed_from_u64(42);
-        let backoff = Backoff::default();
-        let draws: Vec<_> =
-            (0..10_000).map(|_| backoff.draw(Verdict::Transient, 3, &mut rng).as_secs_f64() / 0.2).collect();
-        let mean = draws.iter().sum::<f64>() / 1e4;
-        assert!(draws.iter().all(|x| (0.0..=1.0).contains(x)));
-        assert!((mean - 0.5).abs() < 0.01, "the mean of a uniform law is its middle: {mean}");
-        for tenth in 0..10 {
-            let low = f64::from(tenth) / 10.0;
-            let share = draws.iter().filter(|x| (low..low + 0.1).contains(*x)).count();
-            assert!((900..1_100).contains(&share), "a tenth of the draws in each tenth: {share} from {low}");
-        }
+        let never = Policy::never().decide(failure(class), &mut StdRng::seed_from_u64(1));
+        assert_eq!(never, Err(Stop::Never));
     }
 
     proptest! {
@@ -267,19 +244,7 @@ mod tests {
                     let wait = wait.unwrap();
                     prop_assert!(wait >= hint && wait <= hint + hint / 10);
                 }
-                None => prop_assert!(wait.unwrap() <= policy.backoff.cap),
-            }
-        }
-
-        #[test]
-        fn any_backoff_is_bounded_by_its_cap(base: u64, throttled: u64, cap: u64, made: u32, seed: u64) {
-            let backoff = Backoff::default()
-                .with_base(Duration::from_nanos(base))
-                .with_throttled_base(Duration::from_secs(throttled))
-                .with_cap(Duration::from_millis(cap));
-            let mut rng = StdRng::seed_from_u64(seed);
-            for verdict in [Verdict::Transient, Verdict::RateLimited] {
-                prop_assert!(backoff.draw(verdict, made, &mut rng) <= backoff.cap);
+                None => prop_assert!(wait.unwrap() <= Duration::from_secs(20)),
             }
         }
     }

@@ -9,32 +9,33 @@ use buttress_core::{Classify, Mark, Replay};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::{ResponseFuture, RetryLayer, future::Call};
+use crate::{Policies, Policy, ResponseFuture, RetryLayer, future::Call};
 
 /// Retries failed requests. See the [crate docs](crate).
 #[derive(Clone, Debug)]
-pub struct Retry<S, R, C> {
+pub struct Retry<S, R, C, P = Policy> {
     inner: S,
-    layer: Arc<RetryLayer<R, C>>,
+    layer: Arc<RetryLayer<R, C, P>>,
 }
 
 // === impl Retry ===
 
-impl<S, R, C> Retry<S, R, C> {
-    pub(crate) const fn new(inner: S, layer: Arc<RetryLayer<R, C>>) -> Self {
+impl<S, R, C, P> Retry<S, R, C, P> {
+    pub(crate) const fn new(inner: S, layer: Arc<RetryLayer<R, C, P>>) -> Self {
         Self { inner, layer }
     }
 }
 
-impl<S, R, C, Req> Service<Req> for Retry<S, R, C>
+impl<S, R, C, P, Req> Service<Req> for Retry<S, R, C, P>
 where
-    R: Replay<Req> + Mark<S::Response>,
+    R: Replay<Req, Mark: Mark<S::Response>>,
     S: Service<R::Request> + Clone,
     C: Classify<S::Response, S::Error>,
+    P: Policies<R::Saved>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, R, C, Req>;
+    type Future = ResponseFuture<S, R, C, P, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)

@@ -20,7 +20,7 @@ fn is_late<B>(response: &Response<B>) {
     assert_eq!(response.headers()["x-should-retry"], "false");
     assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(response.extensions().get::<Refusal>().map(Refusal::kind), Some(RefusalKind::DeadlineExceeded));
-    assert_eq!(response.extensions().get::<Class>().map(|class| class.verdict), Some(Verdict::Transient));
+    assert_eq!(response.extensions().get::<Class>().map(|class| class.verdict), Some(Verdict::Slow));
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,14 +50,15 @@ async fn three_attempts_are_made_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_failure_is_returned_as_it_came() {
+async fn the_last_failure_is_returned_as_it_came_and_says_that_retries_are_spent() {
     let body = |text: &'static str| Script::new().data(text).trailer("x-end", "yes");
     let failure = |nth, text| Reply::status(503).header("x-nth", nth).extension(Marker(3)).body(body(text));
     let (mut service, handle) = over(&retry(), [failure("1", "a"), failure("2", "b"), failure("3", "c")]);
     let response = send(&mut service, get()).await.unwrap();
     assert_eq!((response.status().as_u16(), handle.calls()), (503, 3));
     assert_eq!(response.headers()["x-nth"], "3");
-    assert_eq!(response.headers().len(), 1, "nothing is added");
+    assert_eq!(response.headers()["x-should-retry"], "false");
+    assert_eq!(response.headers().len(), 2, "nothing else is added");
     assert_eq!(response.extensions().get(), Some(&Marker(3)));
     let received = read(response.into_body()).await;
     assert_eq!(received.bytes(), "c");
@@ -95,7 +96,9 @@ async fn each_attempt_sends_the_same_request() {
         assert_eq!(seen.extensions.get(), Some(&Marker(1)));
         assert_eq!(seen.data.concat(), b"question");
     }
-    assert_eq!((&first.method, &first.headers), (&second.method, &second.headers));
+    let mut headers = second.headers.clone();
+    assert_eq!(headers.remove("x-attempt").unwrap(), "2", "a retry says that it is one");
+    assert_eq!((&first.method, &first.headers), (&second.method, &headers));
 }
 
 #[tokio::test(start_paused = true)]
