@@ -1,0 +1,260 @@
+//! What can be asked for, and the steps each request is made of.
+
+use std::process::ExitCode;
+
+use crate::count::Runner;
+use crate::report::Report;
+use crate::{sdk, tools};
+
+pub(crate) const HELP: &str = "\
+cargo xtask <command>
+
+  ci                            what CI runs: formatting, lints, documentation, then all tests
+  test [options] [-- ARGS]      unit, integration and documentation tests, and the SDK checks
+                                ARGS go to the runner of the Rust tests, which then runs alone: `test -- retry`
+      --no-sdk                  leaves the SDK checks out (also for `ci`)
+      --release                 runs the SDK checks against a release build (also for `ci`)
+  sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
+  bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway` or `all` (the default)
+  deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
+  help                          this text
+
+The last line of `ci`, `test` and `sdk` is `N passed, N failed`. The SDK checks make their Python environment under the
+target directory by themselves.";
+
+/// One command with its options.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Prints the help.
+    Help,
+    /// Formatting, lints, documentation and tests.
+    Ci(TestOptions),
+    /// Tests only.
+    Test(TestOptions),
+    /// The SDK checks only.
+    Sdk { release: bool, args: Vec<String> },
+    /// One bench, or all of them.
+    Bench { which: Bench, args: Vec<String> },
+    /// The check of the dependencies.
+    Deny,
+}
+
+/// The options of [`Task::Test`] and [`Task::Ci`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TestOptions {
+    no_sdk: bool,
+    release: bool,
+    args: Vec<String>,
+}
+
+/// Which bench to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bench {
+    Overhead,
+    Gateway,
+    All,
+}
+
+// === impl Task ===
+
+impl Task {
+    /// Reads a command line, without the name of the program.
+    pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
+        let (own, passed_on) = split(args);
+        let Some((name, options)) = own.split_first() else {
+            return Ok(Self::Help);
+        };
+        let task = match name.as_str() {
+            "help" | "--help" | "-h" => return Ok(Self::Help),
+            "ci" => Self::Ci(TestOptions::parse(options, passed_on)?),
+            "test" => Self::Test(TestOptions::parse(options, passed_on)?),
+            "sdk" => {
+                let TestOptions { no_sdk, release, args } = TestOptions::parse(options, passed_on)?;
+                refuse(no_sdk, "`sdk --no-sdk` would run nothing")?;
+                Self::Sdk { release, args }
+            }
+            "bench" => Self::bench(options, passed_on)?,
+            "deny" => {
+                refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
+                Self::Deny
+            }
+            other => return Err(format!("there is no command `{other}`")),
+        };
+        if let Self::Ci(options) = &task {
+            refuse(!options.args.is_empty(), "`ci` runs all tests and takes no filter; `test` does")?;
+        }
+        Ok(task)
+    }
+
+    /// Runs the task and reports on it.
+    pub(crate) fn run(self) -> ExitCode {
+        let mut report = Report::default();
+        match self {
+            Self::Help => {
+                println!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            Self::Ci(options) => {
+                lints(&mut report);
+                tests(&mut report, &options);
+            }
+            Self::Test(options) => tests(&mut report, &options),
+            Self::Sdk { release, args } => report.tests("sdk", || sdk::check(release, &args)),
+            Self::Bench { which, args } => benches(&mut report, which, &args),
+            Self::Deny => report.step("deny", deny),
+        }
+        report.finish()
+    }
+
+    fn bench(options: &[String], passed_on: &[String]) -> Result<Self, String> {
+        let (which, args) = match options.split_first() {
+            None => (Bench::All, &[][..]),
+            Some((name, args)) => match name.as_str() {
+                "overhead" => (Bench::Overhead, args),
+                "gateway" => (Bench::Gateway, args),
+                "all" => (Bench::All, args),
+                other => return Err(format!("there is no bench `{other}`")),
+            },
+        };
+        let args = [args, passed_on].concat();
+        refuse(which == Bench::All && !args.is_empty(), "arguments need the name of one bench")?;
+        Ok(Self::Bench { which, args })
+    }
+}
+
+// === impl TestOptions ===
+
+impl TestOptions {
+    fn parse(options: &[String], passed_on: &[String]) -> Result<Self, String> {
+        let mut parsed = Self { args: passed_on.to_vec(), ..Self::default() };
+        for option in options {
+            match option.as_str() {
+                "--no-sdk" => parsed.no_sdk = true,
+                "--release" => parsed.release = true,
+                other => return Err(format!("`{other}` is not an option here; arguments to pass on go after `--`")),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+fn split(args: &[String]) -> (&[String], &[String]) {
+    match args.iter().position(|arg| arg == "--") {
+        Some(at) => (&args[..at], &args[at + 1..]),
+        None => (args, &[]),
+    }
+}
+
+fn refuse(wrong: bool, why: &str) -> Result<(), String> {
+    if wrong { Err(why.to_owned()) } else { Ok(()) }
+}
+
+fn lints(report: &mut Report) {
+    report.step("fmt", || tools::run(tools::cargo().args(["fmt", "--all", "--check"])));
+    report.step("clippy", || {
+        let args = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        tools::run(tools::cargo().args(args))
+    });
+    report.step("doc", || {
+        let args = ["doc", "--workspace", "--no-deps", "--all-features"];
+        tools::run(tools::cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+}
+
+fn tests(report: &mut Report, options: &TestOptions) {
+    report.tests("tests", || rust_tests(&options.args));
+    if !options.args.is_empty() {
+        report.left_out("doctests", "arguments are for the runner of the Rust tests alone");
+        report.left_out("sdk", "arguments are for the runner of the Rust tests alone");
+        return;
+    }
+    report.tests("doctests", || {
+        let args = ["test", "--doc", "--workspace", "--all-features", "--no-fail-fast"];
+        tools::run_tests(tools::cargo().args(args), Runner::Libtest)
+    });
+    if options.no_sdk {
+        report.left_out("sdk", "`--no-sdk` was given");
+    } else {
+        report.tests("sdk", || sdk::check(options.release, &[]));
+    }
+}
+
+fn rust_tests(args: &[String]) -> tools::Tested {
+    let narrowed = args.iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
+    let scope: &[_] = if narrowed { &["--all-features"] } else { &["--workspace", "--all-features"] };
+    let mut cargo = tools::cargo();
+    if let Some(version) = tools::version(tools::cargo().args(["nextest", "--version"])) {
+        println!("runner: {version}");
+        cargo.args(["nextest", "run", "--no-fail-fast"]).args(scope).args(args);
+        return tools::run_tests(&mut cargo, Runner::Nextest);
+    }
+    println!("runner: cargo test (cargo-nextest is not installed; it would run the same tests faster)");
+    cargo.args(["test", "--tests", "--no-fail-fast"]).args(scope).args(args);
+    tools::run_tests(&mut cargo, Runner::Libtest)
+}
+
+fn benches(report: &mut Report, which: Bench, args: &[String]) {
+    if which != Bench::Gateway {
+        report.step("overhead", || {
+            let bench = ["bench", "--package", "bench", "--bench", "overhead", "--"];
+            tools::run(tools::cargo().args(bench).args(args))
+        });
+    }
+    if which != Bench::Overhead {
+        report.step("gateway", || {
+            let binaries = tools::build_binaries(true)?;
+            let bench = ["bench", "--package", "bench", "--bench", "gateway", "--"];
+            tools::run(binaries.announce(tools::cargo().args(bench).args(args)))
+        });
+    }
+}
+
+fn deny() -> Result<(), String> {
+    let Some(version) = tools::version(tools::cargo().args(["deny", "--version"])) else {
+        return Err("cargo-deny is not installed: `cargo install --locked cargo-deny`".to_owned());
+    };
+    println!("using {version}");
+    tools::run(tools::cargo().args(["deny", "check"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task, String> {
+        Task::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_asks_for_help() {
+        assert_eq!(parse(""), Ok(Task::Help));
+        assert_eq!(parse("--help"), Ok(Task::Help));
+    }
+
+    #[test]
+    fn options_stand_before_the_dashes_and_arguments_after() {
+        let options = TestOptions { no_sdk: true, release: true, args: strings(&["retry", "--no-capture"]) };
+        assert_eq!(parse("test --no-sdk --release -- retry --no-capture"), Ok(Task::Test(options)));
+        assert_eq!(parse("ci"), Ok(Task::Ci(TestOptions::default())));
+        assert_eq!(parse("sdk -- -k azure"), Ok(Task::Sdk { release: false, args: strings(&["-k", "azure"]) }));
+    }
+
+    #[test]
+    fn a_bench_takes_arguments_and_all_of_them_take_none() {
+        let args = strings(&["--seconds", "5"]);
+        assert_eq!(parse("bench gateway --seconds 5"), Ok(Task::Bench { which: Bench::Gateway, args: args.clone() }));
+        assert_eq!(parse("bench overhead -- --seconds 5"), Ok(Task::Bench { which: Bench::Overhead, args }));
+        assert_eq!(parse("bench"), Ok(Task::Bench { which: Bench::All, args: Vec::new() }));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in ["tset", "test retry", "ci -- retry", "sdk --no-sdk", "bench speed", "bench all -- x", "deny x"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}
