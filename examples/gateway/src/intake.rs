@@ -1,0 +1,140 @@
+//! From what a caller sends to what the stack takes.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body as AxumBody,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use buttress_core::{CallContext, HttpRefusal, Payload, Refusal, RefusalKind, Refuse as _};
+use buttress_llm::Call;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout_at};
+use tower::ServiceExt as _;
+
+use crate::{Config, stack::Stack};
+
+/// What every request is met with.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    stack: Stack,
+    limits: Limits,
+    draining: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_body_bytes: usize,
+    deadline: Duration,
+    attempts: NonZeroU32,
+    stream_timeout: Duration,
+    answer_timeout: Duration,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Creates the intake of `stack`, with the limits of `config`.
+    #[must_use]
+    pub fn new(config: &Config, stack: Stack) -> Self {
+        let limits = Limits {
+            max_body_bytes: config.max_body_bytes,
+            deadline: config.deadline,
+            attempts: config.failover.attempts,
+            stream_timeout: config.failover.stream_timeout,
+            answer_timeout: config.failover.answer_timeout,
+        };
+        Self { stack, limits, draining: Arc::default() }
+    }
+
+    /// Makes the router that serves everything.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/health/live", get(async || health(StatusCode::OK, "alive")))
+            .route("/health/ready", get(ready))
+            .fallback(async |State(intake): State<Self>, request| intake.serve(request).await)
+            .with_state(self)
+    }
+
+    /// Says from now on that the gateway is not ready: it is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    async fn serve(self, request: Request<AxumBody>) -> Response {
+        let deadline = Instant::now() + self.limits.deadline;
+        let request = match self.admit(request, deadline).await {
+            Ok(request) => request,
+            Err(refusal) => return refuse(refusal),
+        };
+        let Ok(response) = self.stack.oneshot(request).await;
+        response.map(AxumBody::new)
+    }
+
+    /// Reads the whole request. What cannot be understood, or is too long, never reaches a target.
+    async fn admit(&self, request: Request<AxumBody>, deadline: Instant) -> Result<Request<Payload>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let body = timeout_at(deadline, self.limits.read(&parts.headers, body)).await.map_err(|_| too_late())??;
+        let mut request = Request::from_parts(parts, Payload::new(body));
+        let call = Call::of_or_read(&mut request)?;
+        let context = CallContext::of_or_insert(&mut request, self.limits.attempts);
+        context.limit_deadline(deadline);
+        let Limits { stream_timeout, answer_timeout, .. } = self.limits;
+        context.set_attempt_timeout(if call.stream() { stream_timeout } else { answer_timeout });
+        Ok(request)
+    }
+}
+
+impl Limits {
+    async fn read(&self, headers: &http::HeaderMap, body: AxumBody) -> Result<Bytes, Refusal> {
+        let max = self.max_body_bytes;
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        // Said before the body is read, so that nobody sends it in vain.
+        if announced.is_some_and(|length: u64| length > max as u64) {
+            return Err(too_large(max));
+        }
+        #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
+        match Limited::new(body, max).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large(max)),
+            Err(_) => Err(Refusal::new(RefusalKind::BadRequest, "the body broke off before its end")),
+        }
+    }
+}
+
+async fn ready(State(intake): State<Intake>) -> Response {
+    match intake.draining.load(Ordering::Relaxed) {
+        false => health(StatusCode::OK, "ready"),
+        true => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    }
+}
+
+fn health(status: StatusCode, word: &str) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (status, json, format!(r#"{{"status":"{word}"}}"#)).into_response()
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let Ok::<_, std::convert::Infallible>(response) = HttpRefusal.refuse(refusal);
+    response
+}
+
+fn too_large(max: usize) -> Refusal {
+    Refusal::new(RefusalKind::TooLarge, format!("the body is longer than {max} bytes, the most that is taken here"))
+}
+
+fn too_late() -> Refusal {
+    Refusal::new(RefusalKind::DeadlineExceeded, "the body did not arrive in time")
+}

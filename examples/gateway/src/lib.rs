@@ -1,0 +1,20 @@
+//! An LLM gateway built only from Buttress layers.
+//!
+//! One endpoint that speaks OpenAI's API, and many targets behind it. What makes it stand is in the layers; what is here is
+//! configuration ([`Config`]), the order of the layers ([`stack`]), the reading of requests ([`intake`]), a server
+//! ([`Gateway`]) and a demonstration on simulated regions ([`demo`]).
+//!
+//! ```text
+//! intake → served-by → retry → region-failover → rewrite → inspect → client
+//! ```
+
+pub mod config;
+pub mod demo;
+pub mod intake;
+pub mod server;
+pub mod stack;
+
+pub use self::{
+    config::{Config, ConfigError},
+    server::Gateway,
+};

@@ -1,0 +1,105 @@
+//! What a configuration may hold, and what is said when it may not.
+
+use std::time::Duration;
+
+use gateway::{Config, stack};
+
+const TARGET: &str = "[[targets]]\nname = \"east\"\nurl = \"http://127.0.0.1:9/v1\"\ndialect = \"openai\"\n";
+
+fn error(text: &str) -> String {
+    Config::parse(text, "gateway.toml").expect_err("the text has a fault").to_string()
+}
+
+#[test]
+fn a_small_file_is_enough() {
+    let config = Config::parse(TARGET, "gateway.toml").unwrap();
+    assert!(config.listen.ip().is_loopback());
+    assert_eq!(config.failover.attempts.get(), 5);
+    let upstreams = config.upstreams(|_| None).unwrap();
+    assert_eq!(upstreams[0].target.name().as_str(), "east");
+    assert!(stack::build(&config, upstreams).is_ok());
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let text = r#"
+        listen = "127.0.0.1:9090"
+        max_body_bytes = 1000
+        deadline = "2m"
+        shutdown_grace = "5s"
+        [retry]
+        attempts = 2
+        max_hint = "10s"
+        [failover]
+        attempts = 4
+        stream_timeout = "250ms"
+        answer_timeout = "90s"
+        [[targets]]
+        name = "azure-east"
+        url = "https://name.openai.azure.com"
+        dialect = "azure"
+        region = "eastus"
+        provider = "azure"
+        failure_domain = "eastus"
+        api_key_env = "AZURE_KEY"
+        auth = "bearer"
+        api_version = "2024-10-21"
+        models = { "gpt-4o" = "my-deployment" }
+    "#;
+    let config = Config::parse(text, "gateway.toml").unwrap();
+    assert_eq!(config.failover.stream_timeout, Duration::from_millis(250));
+    let upstreams = config.upstreams(|name| (name == "AZURE_KEY").then(|| "s3cret".to_owned())).unwrap();
+    assert_eq!(upstreams[0].target.region().unwrap().as_str(), "eastus");
+    assert_eq!(upstreams[0].endpoint.model_name("gpt-4o"), "my-deployment");
+    assert!(!format!("{upstreams:?}").contains("s3cret"), "a key is not printed");
+}
+
+#[test]
+fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
+    let with = |line: &str| format!("{TARGET}{line}\n");
+    for (text, expected) in [
+        ("listen = 7", &["gateway.toml:1:10: listen: ", "socket address"][..]),
+        ("listen = \"nowhere\"", &["gateway.toml:1:10: listen: ", "socket address"]),
+        ("\ndeadlin = \"1s\"", &["gateway.toml:2:1: ", "deadlin", "expected one of", "`deadline`"]),
+        ("deadline = \"soon\"", &["gateway.toml:1:12: deadline: `soon` is not a time, write it as `250ms`"]),
+        ("deadline = \"0s\"", &["deadline: `0s` is too short"]),
+        ("[retry]\nattempts = 0", &["gateway.toml:2:12: retry.attempts: ", "nonzero"]),
+        ("[failover]\nattempts = -1", &["gateway.toml:2:12: failover.attempts: "]),
+        ("max_body_bytes = 1.5", &["gateway.toml:1:18: max_body_bytes: ", "usize"]),
+        ("listen = [", &["gateway.toml:1:"]),
+        ("", &["gateway.toml: targets: at least one [[targets]] table is needed"]),
+        (&with("dialect2 = 1"), &["gateway.toml:5:1: targets[0]", "dialect2", "expected one of"]),
+        (&with(TARGET), &["gateway.toml:5:1: targets[1].name: `east` is the name of another target"]),
+        (&TARGET.replace("\"openai\"", "\"opnai\""), &["gateway.toml:4:11: targets[0].dialect: ", "`azure-v1`"]),
+        (&TARGET.replace("http:", "ftp:"), &["targets[0]", "`url` must begin with https://"]),
+        (&TARGET.replace("\"east\"", "\"ea st\""), &["targets[0]", "`name`: a name must be visible ASCII"]),
+        (&TARGET.replace("dialect = \"openai\"\n", ""), &["gateway.toml:1:1: targets[0]", "missing field `dialect`"]),
+    ] {
+        let error = error(text);
+        for part in expected {
+            assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_a_variable_is_refused_and_not_repeated() {
+    let error = error(&format!("{TARGET}api_key_env = \"sk-proj-verysecret\"\n"));
+    assert!(error.contains("`api_key_env`: must be the name of an environment variable"), "{error}");
+    assert!(!error.contains("verysecret"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let config = Config::parse(&format!("{TARGET}api_key_env = \"OPENAI_KEY\"\n"), "gateway.toml").unwrap();
+    let missing = config.upstreams(|_| None).unwrap_err().to_string();
+    assert_eq!(missing, "environment: targets[0].api_key_env: the environment variable `OPENAI_KEY` is not set");
+    let broken = config.upstreams(|_| Some("line\nbreak-s3cret".to_owned())).unwrap_err().to_string();
+    assert!(broken.contains("`OPENAI_KEY`") && !broken.contains("s3cret"), "{broken}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::read("/no/such/file.toml".as_ref()).unwrap_err().to_string();
+    assert!(error.starts_with("/no/such/file.toml: "), "{error}");
+}
