@@ -7,6 +7,7 @@ use std::{
 };
 
 use buttress_core::BoxError;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -38,6 +39,13 @@ impl<B> ResponseBody<B> {
     pub(crate) fn new(inner: B, deadline: Option<Instant>) -> Self {
         let limit = deadline.map(|deadline| Limit { deadline, timer: None, overdue: false });
         Self { inner: Some(inner), limit }
+    }
+}
+
+/// A body made at once, such as that of a refusal further out, has no deadline to keep.
+impl<B: From<Bytes>> From<Bytes> for ResponseBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(bytes.into(), None)
     }
 }
 

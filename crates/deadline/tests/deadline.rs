@@ -571,3 +571,10 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_further_out_can_make_a_body_of_its_own() {
+    let body = ResponseBody::<buttress_core::Body>::from(Bytes::from_static(b"no"));
+    assert_eq!(Body::size_hint(&body).exact(), Some(2));
+    assert_eq!(read(body).await.bytes(), "no");
+}

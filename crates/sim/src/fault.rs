@@ -125,6 +125,27 @@ pub enum ProviderError {
 // === impl Fault ===
 
 impl Fault {
+    /// Returns the `kind` of the fault's JSON form.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Provider { .. } => "provider",
+            Self::Refuse => "refuse",
+            Self::Hang => "hang",
+            Self::Reset => "reset",
+            Self::SlowFirstToken { .. } => "slow_first_token",
+            Self::StallAfter { .. } => "stall_after",
+            Self::TruncateAfter { .. } => "truncate_after",
+            Self::EndAfter { .. } => "end_after",
+            Self::ResetAfter { .. } => "reset_after",
+            Self::MalformedEvent { .. } => "malformed_event",
+            Self::ErrorEvent { .. } => "error_event",
+            Self::Empty => "empty",
+            Self::OnlyDone => "only_done",
+        }
+    }
+
     /// Creates the fault that answers with `status` and the provider's body for it.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {

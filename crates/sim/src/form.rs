@@ -153,7 +153,9 @@ mod tests {
             r#"{"kind":"empty"}"#,
             r#"{"kind":"only_done"}"#,
         ] {
-            assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
+            let fault = read(json).unwrap();
+            assert_eq!(serde_json::to_string(&fault).unwrap(), json);
+            assert!(json.starts_with(&format!(r#"{{"kind":"{}""#, fault.kind())), "{json}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -20,6 +20,9 @@ use tracing::{
 pub struct TraceGuard {
     lines: Lines,
     _default: DefaultGuard,
+    /// With one dispatcher alone, `tracing` remembers for good what the first thread to come by was interested in, and a
+    /// thread without a subscriber is interested in nothing.
+    _second: Dispatch,
 }
 
 #[derive(Clone, Default)]
@@ -40,7 +43,8 @@ impl TraceGuard {
     pub fn new() -> Self {
         let lines = Lines::default();
         let capture = Capture { lines: lines.clone(), last_id: AtomicU64::new(0) };
-        Self { lines, _default: tracing::subscriber::set_default(capture) }
+        let second = Dispatch::new(Capture { lines: Lines::default(), last_id: AtomicU64::new(0) });
+        Self { lines, _default: tracing::subscriber::set_default(capture), _second: second }
     }
 
     /// Returns what was captured, one line for each event, span and late field.

@@ -48,6 +48,10 @@ pub struct RetryConfig {
     /// The longest wait that a target may ask for.
     #[serde(deserialize_with = "duration")]
     pub max_hint: Duration,
+    /// How many retries may be under way, in percent of the requests under way.
+    pub budget_percent: u32,
+    /// How many retries may be under way in any case.
+    pub budget_min: u32,
 }
 
 /// When to try elsewhere.
@@ -235,7 +239,12 @@ fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self { attempts: NonZeroU32::new(3).expect("3 is not 0"), max_hint: Duration::from_secs(60) }
+        Self {
+            attempts: NonZeroU32::new(3).expect("3 is not 0"),
+            max_hint: Duration::from_secs(60),
+            budget_percent: 20,
+            budget_min: 3,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! ([`Gateway`]) and a demonstration on simulated regions ([`demo`]).
 //!
 //! ```text
-//! intake → served-by → retry → region-failover → rewrite → inspect → client
+//! intake → served-by → deadline → retry → region-failover → rewrite → deadline forwarded → inspect → client
 //! ```
 
 pub mod config;

@@ -3,9 +3,10 @@
 use std::{convert::Infallible, time::Duration};
 
 use buttress_core::{Answering, Body, Client, Http, Payload};
+use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer, ResponseBody};
 use buttress_llm::{Inspect, LlmRewrite};
 use buttress_region_failover::{ConfigError, RegionFailoverLayer};
-use buttress_retry::RetryLayer;
+use buttress_retry::{Budget, RetryLayer, Share};
 use buttress_served_by::ServedByLayer;
 use http::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -18,7 +19,7 @@ use tower::{ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
 use crate::config::{Config, Upstream};
 
 /// The whole stack. The one box is here, at its edge.
-pub type Stack = BoxCloneSyncService<Request<Payload>, Response<Body>, Infallible>;
+pub type Stack = BoxCloneSyncService<Request<Payload>, Response<ResponseBody<Body>>, Infallible>;
 
 /// Builds the stack for `upstreams`.
 ///
@@ -35,11 +36,14 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<Stack, ConfigE
     let stack = ServiceBuilder::new()
         .layer(ServedByLayer::new())
         .layer(layer_fn(Answering::new))
+        // To the head only: a stream may go on for as long as the model has something to say.
+        .layer(DeadlineLayer::headers_only(config.deadline))
         .layer(
             RetryLayer::new()
                 .replay(Http)
                 .attempts(config.retry.attempts)
                 .max_hint(config.retry.max_hint)
+                .budget(Budget::concurrency(Share::percent(config.retry.budget_percent), config.retry.budget_min))
                 .allowance(config.failover.attempts)
                 .repeat_all(),
         )
@@ -51,6 +55,7 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<Stack, ConfigE
                 .attempt_timeout(config.failover.answer_timeout)
                 .repeat_all(),
         )
+        .layer(ForwardDeadlineLayer::new())
         .service(Inspect::new(client()));
     Ok(BoxCloneSyncService::new(stack))
 }

@@ -30,6 +30,8 @@ fn every_key_can_be_set() {
         [retry]
         attempts = 2
         max_hint = "10s"
+        budget_percent = 10
+        budget_min = 1
         [failover]
         attempts = 4
         stream_timeout = "250ms"

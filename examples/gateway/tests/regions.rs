@@ -112,6 +112,20 @@ async fn with_all_regions_down_the_answer_is_503_and_says_what_was_tried() {
 }
 
 #[tokio::test]
+async fn a_caller_that_has_little_time_hears_so_in_time() {
+    let running = Running::start(&["eastus", "westeurope"], "").await;
+    running.break_region(0, Fault::Hang);
+    let mut request = running.request(CHAT_PATH, CHAT);
+    request.headers_mut().insert("x-request-timeout-ms", "200".parse().unwrap());
+
+    let answer = timeout(FAR, async { read(running.send(request).await).await }).await.unwrap();
+
+    assert_eq!((answer.status.as_u16(), answer.error_code().as_str()), (504, "deadline_exceeded"));
+    assert_eq!((answer.header("x-should-retry"), answer.header("x-served-by")), ("false", ""));
+    assert_eq!(running.regions[0].wait_for(|stats| stats.in_flight == 0).await.cancelled, 1);
+}
+
+#[tokio::test]
 async fn with_all_regions_throttling_the_answer_is_429_with_the_soonest_hint() {
     let running = Running::three().await;
     for (region, secs) in [(0, 90), (1, 70), (2, 80)] {

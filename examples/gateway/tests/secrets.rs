@@ -1,0 +1,51 @@
+//! What must never be traced or told. A binary of its own: what is traced is captured per thread.
+
+mod support;
+
+use buttress_sim::{Fault, ProviderError, Simulator};
+use buttress_testkit::TraceGuard;
+use gateway::Config;
+use http::StatusCode;
+
+use support::{CHAT_PATH, Running, read};
+
+const PROMPT: &str = "tell-me-about-my-diagnosis";
+const KEY: &str = "key-of-PROVIDER_KEY";
+const CALLER: &str = "sk-of-the-caller";
+
+#[tokio::test]
+async fn no_prompt_and_no_key_is_traced_or_told() {
+    let trace = TraceGuard::new();
+    let region = Simulator::builder().target("eastus").api_key(KEY).start().await.unwrap();
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\n[[targets]]\nname = \"eastus\"\nurl = \"{}/v1\"\ndialect = \"openai\"\n\
+         api_key_env = \"PROVIDER_KEY\"\n",
+        region.url()
+    );
+    let running = Running::from_config(&Config::parse(&text, "test.toml").unwrap(), vec![region]).await;
+
+    let echo =
+        serde_json::json!({"error": {"message": format!("wrong key {KEY} for {PROMPT}"), "code": "invalid_api_key"}});
+    let faults = [
+        None,
+        Some(Fault::from(buttress_sim::StatusFault::new(StatusCode::UNAUTHORIZED).body(echo))),
+        Some(Fault::provider(ProviderError::ContextLengthExceeded)),
+        Some(Fault::status(StatusCode::INTERNAL_SERVER_ERROR)),
+        Some(Fault::Refuse),
+    ];
+    for (body, fault) in faults.into_iter().flat_map(|fault| {
+        let whole = format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#);
+        let broken = format!(r#"{{"model":7,"messages":["{PROMPT}"#);
+        [(whole, fault.clone()), (broken, fault)]
+    }) {
+        running.regions[0].set_fault(fault.clone());
+        let mut request = running.request(CHAT_PATH, body);
+        request.headers_mut().insert("authorization", format!("Bearer {CALLER}").parse().unwrap());
+        let answer = read(running.send(request).await).await;
+        let headers = format!("{:?}", answer.headers);
+        for secret in [PROMPT, KEY, CALLER] {
+            assert!(!headers.contains(secret), "{fault:?}: {headers}");
+        }
+    }
+    trace.assert_hides(&[PROMPT, KEY, CALLER]);
+}
