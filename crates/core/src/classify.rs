@@ -38,6 +38,11 @@ pub enum Outcome {
 pub trait Classify<Res, Err> {
     /// Says what `result` means.
     fn classify(&self, result: Result<&Res, &Err>) -> Class;
+
+    /// Returns whether `result` is a success, which is often cheaper to tell than all of its class.
+    fn is_success(&self, result: Result<&Res, &Err>) -> bool {
+        self.classify(result).verdict == Verdict::Success
+    }
 }
 
 /// Classifies HTTP responses by status and standard headers, and transport errors by kind.
@@ -156,6 +161,13 @@ impl<B, E: 'static> Classify<Response<B>, E> for HttpClassify {
             Err(error) => by_error(error),
         }
     }
+
+    fn is_success(&self, result: Result<&Response<B>, &E>) -> bool {
+        result.is_ok_and(|response| {
+            let class = response.extensions().get().copied();
+            class.unwrap_or_else(|| Class::status(response.status())).verdict == Verdict::Success
+        })
+    }
 }
 
 fn by_status<B>(response: &Response<B>) -> Class {
@@ -208,8 +220,22 @@ mod tests {
     #[test]
     fn a_class_left_by_an_inner_layer_is_final() {
         let inner = Class::new(Verdict::QuotaExhausted, Outcome::Word("quota"));
-        let response = Response::builder().status(429).extension(inner).header("retry-after", "1").body(()).unwrap();
-        assert_eq!(of(&response), inner);
+        for status in [200, 429] {
+            let response = Response::builder().status(status).extension(inner).header("retry-after", "1");
+            let response = response.body(()).unwrap();
+            assert_eq!(of(&response), inner);
+            assert!(!HttpClassify.is_success(Ok::<_, &Infallible>(&response)));
+        }
+    }
+
+    #[test]
+    fn the_short_way_to_tell_a_success_agrees_with_the_long_one() {
+        for code in 100..600 {
+            let response = Response::builder().status(code).body(()).unwrap();
+            let short = HttpClassify.is_success(Ok::<_, &Infallible>(&response));
+            assert_eq!(short, of(&response).verdict == Verdict::Success, "{code}");
+        }
+        assert!(!HttpClassify.is_success(Err::<&Response<()>, _>(&TransportError::new(TransportErrorKind::Connect))));
     }
 
     #[test]

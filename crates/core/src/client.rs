@@ -6,6 +6,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,7 +22,8 @@ use crate::{Body, BoxError, TransportError, TransportErrorKind, error::causes};
 /// hyper-util's client, with a response [`Body`] that layers can make and a [`TransportError`] that they can read.
 #[derive(Debug)]
 pub struct Client<C, B> {
-    inner: legacy::Client<C, B>,
+    /// Shared, since a stack clones its client for each attempt, and hyper's client is a large one to clone.
+    inner: Arc<legacy::Client<C, B>>,
 }
 
 /// The future of [`Client`].
@@ -33,15 +35,15 @@ pub struct ClientFuture(#[pin] legacy::ResponseFuture);
 impl<C, B> Client<C, B> {
     /// Adapts `inner`.
     #[must_use]
-    pub const fn new(inner: legacy::Client<C, B>) -> Self {
-        Self { inner }
+    pub fn new(inner: legacy::Client<C, B>) -> Self {
+        Self { inner: Arc::new(inner) }
     }
 }
 
-impl<C: Clone, B> Clone for Client<C, B> {
+impl<C, B> Clone for Client<C, B> {
     fn clone(&self) -> Self {
-        // Not derived: a body need not be `Clone` for its client to be.
-        Self { inner: self.inner.clone() }
+        // Not derived: neither connector nor body need be `Clone` for their client to be.
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 

@@ -1,0 +1,136 @@
+//! What the gateway costs beside a bare hyper reverse proxy: requests per second, latency, CPU per request, and time to the
+//! first byte of a stream.
+//!
+//! `cargo bench -p bench --bench gateway`. Upstream, bare proxy, gateway and load are processes of their own on one machine.
+//! They share its cores, so requests per second are a ratio to read, not a capacity; all of them take turns, so that what
+//! else the machine does meets them alike. CPU per request is what the kernel counts for the proxy's process.
+
+mod child;
+mod load;
+mod report;
+
+use std::{env, io::Write as _, path::PathBuf, process::Command, time::Duration};
+
+use child::Child;
+use clap::Parser;
+use load::{Failure, Load};
+use report::{Report, Tally};
+
+/// Measures the gateway beside a bare proxy.
+#[derive(Clone, Debug, Parser)]
+struct Args {
+    /// How long each turn takes.
+    #[arg(long, default_value_t = 2)]
+    seconds: u64,
+    /// How many turns each proxy has.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How many connections ask at the same time; each number is measured.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]
+    connections: Vec<usize>,
+    /// The gateway's binary. Built if not given.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// What `cargo bench` passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Somebody to ask: the upstream, or who stands before it.
+struct Contender {
+    name: &'static str,
+    process: Child,
+    /// Whether its CPU time is of interest.
+    is_proxy: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    // Whichever way it ends, the children are dropped, and with that stopped.
+    tokio::select! {
+        result = run(Args::parse()) => result,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        () = terminated() => Err("terminated".into()),
+    }
+}
+
+/// Completes when the process is told to end.
+async fn terminated() {
+    #[cfg(unix)]
+    if let Ok(mut told) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        told.recv().await;
+        return;
+    }
+    std::future::pending().await
+}
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let contenders = start(&args)?;
+    for &connections in &args.connections {
+        measure(&args, &contenders, connections, false).await?;
+    }
+    measure(&args, &contenders, 1, true).await
+}
+
+fn start(args: &Args) -> Result<Vec<Contender>, Failure> {
+    let gateway = args.gateway.clone().map_or_else(build_gateway, Ok)?;
+    let upstream = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_fixed-upstream")))?;
+    let addr = upstream.addr();
+    let mut bare = Command::new(env!("CARGO_BIN_EXE_bare-proxy"));
+    bare.arg(addr.to_string());
+    let one = format!("[[targets]]\nname = \"east\"\nurl = \"http://{addr}/v1\"\ndialect = \"openai\"\n");
+    let three = ["east", "west", "north"].map(|region| {
+        format!(
+            "[[targets]]\nname = \"azure-{region}\"\nregion = \"{region}\"\nprovider = \"azure\"\n\
+             url = \"http://{addr}/v1\"\ndialect = \"openai\"\nmodels = {{ gpt-4o-mini = \"gpt-4o-mini-{region}\" }}\n"
+        )
+    });
+    let contender = |name, process| Contender { name, process, is_proxy: true };
+    Ok(vec![
+        Contender { name: "no proxy", process: upstream, is_proxy: false },
+        contender("bare hyper proxy", Child::start(&mut bare)?),
+        contender("gateway, 1 target", start_gateway(&gateway, &one)?),
+        contender("gateway, 3 targets, model renamed", start_gateway(&gateway, &three.concat())?),
+    ])
+}
+
+fn build_gateway() -> Result<PathBuf, Failure> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--package", "gateway"]);
+    // What cargo told this bench of itself would make dependencies look changed.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CARGO_PKG_")) {
+        build.env_remove(name);
+    }
+    if !build.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH").status()?.success() {
+        return Err("the gateway does not build".into());
+    }
+    // Both are built by the release profile, into one directory.
+    Ok(PathBuf::from(env!("CARGO_BIN_EXE_bare-proxy")).with_file_name("gateway"))
+}
+
+fn start_gateway(binary: &PathBuf, targets: &str) -> Result<Child, Failure> {
+    let mut config = tempfile::Builder::new().suffix(".toml").tempfile()?;
+    write!(config, "listen = \"127.0.0.1:0\"\n{targets}")?;
+    // It has read the file when it says where it listens.
+    Ok(Child::start(Command::new(binary).arg("--config").arg(config.path()))?)
+}
+
+async fn measure(args: &Args, contenders: &[Contender], connections: usize, stream: bool) -> Result<(), Failure> {
+    let mut tallies: Vec<_> = contenders.iter().map(|contender| Tally::new(contender.name)).collect();
+    let load = |time| Load { connections, stream, time };
+    for contender in contenders {
+        load(Duration::from_millis(300)).run(contender.process.addr()).await?;
+    }
+    for _ in 0..args.rounds {
+        for (contender, tally) in contenders.iter().zip(&mut tallies) {
+            let before = contender.process.cpu();
+            let outcome = load(Duration::from_secs(args.seconds)).run(contender.process.addr()).await?;
+            let cpu = before.zip(contender.process.cpu()).map(|(before, after)| after - before);
+            tally.add(outcome, cpu.filter(|_| contender.is_proxy));
+        }
+    }
+    let what = if stream { "streams, time to the first byte" } else { "whole answers" };
+    println!("\n{what}, {connections} connection(s), {} turns of {} s", args.rounds, args.seconds);
+    println!("{}", Report(&tallies));
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What each layer costs when all goes well, beside layers of `tower`, `tower-http` and `tower-resilience` that do the same
+//! job: time, and allocations.
+//!
+//! `cargo bench -p bench --bench overhead`, with `-- --quick` for a tenth of the time. Times are CPU time of the thread and
+//! depend on the machine: compare them within one run only. Allocations are exact, and the bench fails if one that was
+//! promised away is there.
+
+mod http_cases;
+mod measure;
+mod plain_cases;
+
+use std::process::ExitCode;
+
+use measure::{Effort, Group};
+
+fn main() -> ExitCode {
+    // `cargo bench` passes `--bench`, and what stands after `--`.
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    // tower's timeout makes its timer before it asks the service.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
+    let _within = runtime.enter();
+    let mut broken = Vec::new();
+    let measured = [
+        plain_cases::group().measure(effort),
+        http_cases::calls().measure(effort),
+        http_cases::stamps().measure(effort),
+        http_cases::stamps_that_grow().measure(effort),
+    ];
+    for report in measured {
+        println!("{report}");
+        broken.extend(report.broken_promises());
+    }
+    for promise in &broken {
+        eprintln!("broken promise: {promise}");
+    }
+    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
