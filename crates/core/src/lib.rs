@@ -54,6 +54,7 @@ mod classify;
 mod client;
 mod context;
 mod error;
+mod grpc;
 mod hint;
 mod oneshot;
 mod payload;
@@ -72,6 +73,7 @@ pub use self::{
     classify::{Class, Classify, HttpClassify, Outcome},
     context::{Attempt, CallContext, Trail},
     error::{BoxError, TransportError, TransportErrorKind},
+    grpc::GrpcClassify,
     hint::RetryHint,
     oneshot::Oneshot,
     payload::Payload,

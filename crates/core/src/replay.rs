@@ -4,7 +4,7 @@ use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 
-use crate::{CallContext, ReplayBody, ServedBy, Target, refusal::whole_seconds};
+use crate::{CallContext, Class, ReplayBody, ServedBy, Target, refusal::whole_seconds};
 
 /// How a request is sent more than once.
 ///
@@ -173,6 +173,10 @@ impl<B> Mark<Response<B>> for HttpMark {
 
     fn give_up(response: &mut Response<B>, after: Option<Duration>) {
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+        // A class that a layer further in left is final for those further out, who would overrule this otherwise.
+        if let Some(class) = response.extensions_mut().get_mut::<Class>() {
+            class.hint.should_retry = Some(false);
+        }
         if let Some(after) = after {
             Self::stay_away(response, after);
         }

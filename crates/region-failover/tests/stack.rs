@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use buttress_core::{Payload, ReplayBody, Target};
+use buttress_core::{Payload, Refusal, RefusalKind, ReplayBody, Rewritten, Target};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::RetryLayer;
 use buttress_served_by::ServedByLayer;
@@ -33,6 +33,10 @@ enum Mode {
     Flaps,
     /// Turns the first call away, and asks for another.
     SaysAgain,
+    /// Does not know the credential.
+    Locked,
+    /// Down, and says that no retry helps.
+    SaysNo,
 }
 
 /// Three upstreams.
@@ -97,7 +101,13 @@ impl World {
                 }
             }
             Mode::SaysAgain if earlier > 0 => Mode::Up,
-            Mode::Up | Mode::Down | Mode::Hangs | Mode::Throttles(_) | Mode::SaysAgain => mode,
+            Mode::Up
+            | Mode::Down
+            | Mode::Hangs
+            | Mode::Throttles(_)
+            | Mode::SaysAgain
+            | Mode::Locked
+            | Mode::SaysNo => mode,
         }
     }
 
@@ -107,6 +117,8 @@ impl World {
             Mode::Up => Response::builder().header("x-served-by", "an impostor"),
             Mode::Throttles(seconds) => Response::builder().status(429).header("retry-after", seconds),
             Mode::SaysAgain => Response::builder().status(400).header("x-should-retry", "true"),
+            Mode::Locked => Response::builder().status(401),
+            Mode::SaysNo => Response::builder().status(503).header("x-should-retry", "false"),
             Mode::Down | Mode::DownFor(_) | Mode::Flaps => Response::builder().status(503),
         };
         // Whoever is up answers with what it was asked.
@@ -309,4 +321,64 @@ async fn what_a_caller_planted_is_seen_by_no_upstream() {
     let Ok(answer) = send(&mut world.stack(RetryLayer::new()), request).await;
     assert_eq!(header(&answer, "x-served-by"), Some("west"));
     assert!(world.state().calls.iter().all(|call| call.2.is_empty()));
+}
+
+/// The trail of an answer, without the times.
+fn went(answer: &Answer) -> String {
+    let trail = header(answer, "x-attempt-trail").unwrap_or_default();
+    trail.split(", ").filter_map(|attempt| attempt.rsplit_once(';')).map(|(went, _)| went).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_asked_for_time_is_left_alone_while_its_sibling_is_asked_again() {
+    let world = World::new([Mode::Throttles(70), Mode::Down, Mode::Throttles(70)]);
+    let (answer, _) = ask(&mut world.stack(RetryLayer::new())).await;
+    assert_eq!((answer.status().as_u16(), world.calls().as_str()), (503, "east west north west west"));
+    assert_eq!(went(&answer), "east;429 west;503 north;429 west;503 west;503");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_time_is_over_is_asked_again() {
+    let world = World::new([Mode::Throttles(2), Mode::Throttles(2), Mode::Throttles(70)]);
+    let (answer, took) = ask(&mut world.stack(RetryLayer::new())).await;
+    assert_eq!((answer.status().as_u16(), world.calls().as_str()), (429, "east west north east west"));
+    assert!((2_000..=2_200).contains(&took.as_millis()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_target_can_ever_serve_it_each_is_asked_once() {
+    for mode in [Mode::Locked, Mode::SaysNo] {
+        let world = World::new([mode; 3]);
+        let (answer, took) = ask(&mut world.stack(RetryLayer::new())).await;
+        assert_eq!((answer.status().as_u16(), world.calls().as_str()), (503, "east west north"), "{mode:?}");
+        assert_eq!((took, header(&answer, "x-should-retry")), (Duration::ZERO, Some("false")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_asks_for_another_try_gets_it_in_the_next_walk_too() {
+    let world = World::new([Mode::SaysAgain; 3]);
+    let (answer, _) = ask(&mut world.stack(RetryLayer::new())).await;
+    assert_eq!((answer.status().as_u16(), world.calls().as_str()), (200, "east east"));
+    assert_eq!(went(&answer), "east;400 east;200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_target_takes_the_request_no_attempt_is_recorded() {
+    let refuse = |_: Request<ReplayBody<ReplayBody<Payload>>>, _: &Target| -> Result<Rewritten<Sent>, Refusal> {
+        Err(Refusal::new(RefusalKind::NotFound, "no such model"))
+    };
+    let (world, targets) = (World::new([Mode::Up; 3]), NAMES.map(|name| Target::named(name).expect("a valid name")));
+    let upstream = world.clone();
+    let mut service = ServiceBuilder::new()
+        .layer(ServedByLayer::new())
+        .layer(RetryLayer::new().repeat_all())
+        .layer(RegionFailoverLayer::try_new(targets).expect("names that differ").rewrite(refuse))
+        .service(service_fn(move |request| upstream.clone().answer(request)));
+    let (answer, took) = ask(&mut service).await;
+    assert_eq!((answer.status().as_u16(), took, world.calls().as_str()), (404, Duration::ZERO, ""));
+    assert_eq!(
+        ["x-served-by", "x-attempts", "x-attempt-trail"].map(|name| header(&answer, name)),
+        [None, Some("0"), None]
+    );
 }

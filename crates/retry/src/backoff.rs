@@ -126,8 +126,10 @@ impl Backoff {
 #[cfg(all(test, not(buttress_loom)))]
 mod tests {
     use super::*;
+    use crate::vectors::{list, number, section};
     use proptest::prelude::*;
     use rand::{SeedableRng as _, rngs::StdRng};
+    use serde_json::Value;
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -171,38 +173,38 @@ mod tests {
         assert_even(&(0..10_000).map(|_| draw()).collect::<Vec<_>>(), 0.05, 0.3);
     }
 
+    /// The waits after the first failures in a row, without jitter.
+    fn exact(case: &Value, base: &str) -> impl Iterator<Item = u32> {
+        let length = |name: &str| ms(u64::from(number(&case[name])));
+        let backoff = Backoff::exact().with_base(length(base)).with_cap(length("max_ms"));
+        let wait = move |n| backoff.draw(Verdict::Transient, streak(n), &mut rand::rng());
+        (1..).map(move |n| u32::try_from(wait(n).as_millis()).expect("waits of seconds"))
+    }
+
     #[test]
     fn the_ceilings_are_those_of_the_aws_sdks() {
-        let waits = (1..=11).map(|n| Backoff::exact().draw(Verdict::Transient, streak(n), &mut rand::rng()));
-        let expected = [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 20_000, 20_000];
-        assert!(waits.eq(expected.map(ms)));
+        let case = &section("backoff")["ceilings"];
+        let expected = list(&case["delays_ms"]).iter().map(number);
+        assert!(exact(case, "base_ms").zip(expected).all(|(wait, expected)| wait == expected));
     }
 
     #[test]
     fn the_ceilings_are_those_of_envoy() {
-        // Published cases: base, cap, random numbers, and the waits, which are the remainders by the ceiling.
-        let cases: [(u64, u64, &[u64], &[u64]); 3] = [
-            (25, 250, &[190, 190, 190], &[15, 40, 90]),
-            (100, 1_200, &[149, 350, 751, 2_399, 2_399], &[49, 150, 351, 799, 1_199]),
-            (100, 1_000, &[149, 350, 751, 2_999, 2_999], &[49, 150, 351, 599, 999]),
-        ];
-        for (base, cap, randoms, waits) in cases {
-            let backoff = Backoff::exact().with_base(ms(base)).with_cap(ms(cap));
-            for ((n, random), wait) in (1..).zip(randoms).zip(waits) {
-                let ceiling = backoff.draw(Verdict::Transient, streak(n), &mut rand::rng());
-                assert_eq!(u128::from(*random) % ceiling.as_millis(), u128::from(*wait), "{base} {cap} {n}");
+        for case in list(&section("backoff")["full_jitter"]["cases"]) {
+            for ((ceiling, random), wait) in
+                exact(case, "base_ms").zip(list(&case["random"])).zip(list(&case["delays_ms"]))
+            {
+                assert_eq!(number(random) % ceiling, number(wait), "{case}");
             }
         }
     }
 
     #[test]
     fn grpcs_bounds_hold_for_its_ceilings() {
-        // Proposal A6: a jitter of a fifth about min(initial · 2ⁿ⁻¹, max); ours lies within those bounds' upper half.
-        let bounds = [(80, 120), (160, 240), (320, 480), (640, 960), (800, 1_200), (800, 1_200)];
-        let backoff = Backoff::exact().with_base(ms(100)).with_cap(ms(1_000));
-        for (n, (low, high)) in (1..).zip(bounds) {
-            let wait = backoff.draw(Verdict::Transient, streak(n), &mut rand::rng());
-            assert!((ms(low)..=ms(high)).contains(&wait), "{n}: {wait:?}");
+        // A jitter of a fifth about the ceiling; ours lies below it, and the ceiling within those bounds.
+        let case = &section("backoff")["bounds"];
+        for (wait, bounds) in exact(case, "initial_ms").zip(list(&case["bounds_ms"])) {
+            assert!((number(&bounds[0])..=number(&bounds[1])).contains(&wait), "{wait} {bounds}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// | | a retry is allowed | for |
 /// |---|---|---|
-/// | [`concurrency`](Self::concurrency) | while the retries under way are fewer than a share of the calls under way | calls of any length; language models |
+/// | [`concurrency`](Self::concurrency) | while the retries under way are fewer than a share of the first attempts under way | calls of any length; language models |
 /// | [`rate`](Self::rate) | while the retries of the last seconds are fewer than a share of the calls in them | short calls |
 /// | [`quota`](Self::quota) | while a quota lasts that successes refill, slowly | clients that come and go |
 /// | [`throttle`](Self::throttle) | while successes outweigh failures | gRPC |
@@ -40,14 +40,19 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u64);
 
-/// The entries of one call in its budgets, until it is dropped.
+/// What one call has in the budgets of its layer, which are handed in each time.
 #[derive(Debug)]
-pub(crate) struct Ledger(Option<Open>);
+pub(crate) struct Ledger {
+    open: bool,
+    /// Boxed, since most calls never retry.
+    retries: Option<Box<Retries>>,
+}
 
-#[derive(Debug)]
-struct Open {
-    budgets: Arc<[Budget]>,
+#[derive(Debug, Default)]
+struct Retries {
     entries: [Entry; MAX_BUDGETS],
+    /// When a retry was granted that has not begun.
+    granted: Option<Instant>,
 }
 
 /// What one call has in one budget.
@@ -65,10 +70,12 @@ pub(crate) const MAX_BUDGETS: usize = 4;
 // === impl Budget ===
 
 impl Budget {
-    /// Allows a retry while fewer retries are under way than `share` of the calls under way, and in any case `min`.
+    /// Allows a retry while fewer retries are under way than `share` of the first attempts under way, and in any case
+    /// `min`.
     ///
-    /// The rule of Envoy's retry budget; its defaults are 20 % and 3. It needs no clock, and so it is right for calls that
-    /// take a minute. A call is under way until the head of its answer is there.
+    /// The rule of Envoy's retry budget; its defaults are 20 % and 3. There, retries count among the requests that they are
+    /// a share of, so that 20 % may become a load of 1.25; here it is 1.2. It needs no clock, and so it is right for calls
+    /// that take a minute. A call is under way until the head of its answer is there, and a retry from its back-off on.
     #[must_use]
     pub fn concurrency(share: Share, min: u32) -> Self {
         Self(Arc::new(Kind::Concurrency(Concurrency::new(share, min))))
@@ -122,13 +129,13 @@ impl Budget {
     }
 
     /// Takes a retry, or returns `false` if there is none.
-    fn take(&self, entry: &mut Entry, verdict: Verdict) -> bool {
+    fn take(&self, entry: &mut Entry, verdict: Verdict, now: Instant) -> bool {
         match &*self.0 {
             Kind::Concurrency(budget) => {
                 entry.retrying = budget.begin_retry();
                 entry.retrying
             }
-            Kind::Rate(budget) => budget.withdraw(Instant::now()),
+            Kind::Rate(budget) => budget.withdraw(now),
             Kind::Quota(budget) => {
                 let cost = budget.take(verdict);
                 entry.spent = cost.or(entry.spent);
@@ -138,12 +145,12 @@ impl Budget {
         }
     }
 
-    /// Puts back a retry that was taken and is not made.
-    fn put_back(&self, entry: &mut Entry) {
+    /// Puts back a retry that was taken at `taken` and is not made.
+    fn put_back(&self, entry: &mut Entry, taken: Instant) {
         self.retry_ended(entry);
         match &*self.0 {
             Kind::Concurrency(_) | Kind::Throttle(_) => {}
-            Kind::Rate(budget) => budget.put_back(Instant::now()),
+            Kind::Rate(budget) => budget.put_back(taken, Instant::now()),
             Kind::Quota(budget) => budget.give_back(entry.spent.take().unwrap_or(0)),
         }
     }
@@ -195,43 +202,77 @@ impl Share {
 
 impl Ledger {
     /// Counts a call in all `budgets`.
-    pub(crate) fn open(budgets: Option<&Arc<[Budget]>>) -> Self {
-        Self(budgets.map(|budgets| {
-            budgets.iter().for_each(Budget::begin);
-            Open { budgets: Arc::clone(budgets), entries: [Entry::default(); MAX_BUDGETS] }
-        }))
+    #[inline]
+    pub(crate) fn open(budgets: &[Budget]) -> Self {
+        let open = !budgets.is_empty();
+        if open {
+            begin_all(budgets);
+        }
+        Self { open, retries: None }
+    }
+
+    #[inline]
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Tells all budgets how an attempt ended.
-    pub(crate) fn attempt_ended(&mut self, verdict: Verdict) {
-        self.each(|budget, entry| budget.attempt_ended(entry, verdict));
+    pub(crate) fn attempt_ended(&mut self, budgets: &[Budget], verdict: Verdict) {
+        self.each(budgets, |budget, entry| budget.attempt_ended(entry, verdict));
     }
 
     /// Takes a retry from all budgets, or from none and returns `false`.
     #[must_use]
-    pub(crate) fn take_retry(&mut self, verdict: Verdict) -> bool {
-        let Some(Open { budgets, entries }) = &mut self.0 else { return true };
-        let refused = budgets.iter().zip(entries.iter_mut()).position(|(budget, entry)| !budget.take(entry, verdict));
-        if let Some(refused) = refused {
-            budgets.iter().zip(entries).take(refused).for_each(|(budget, entry)| budget.put_back(entry));
+    pub(crate) fn take_retry(&mut self, budgets: &[Budget], verdict: Verdict) -> bool {
+        if !self.open {
+            return true;
+        }
+        let now = Instant::now();
+        let Retries { entries, granted } = &mut **self.retries.get_or_insert_default();
+        let mut asked = budgets.iter().zip(entries.iter_mut());
+        let refused = asked.position(|(budget, entry)| !budget.take(entry, verdict, now));
+        match refused {
+            Some(refused) => {
+                budgets.iter().zip(entries).take(refused).for_each(|(budget, entry)| budget.put_back(entry, now));
+            }
+            None => *granted = Some(now),
         }
         refused.is_none()
     }
 
-    /// Puts back what was taken for a retry that is not made.
-    pub(crate) fn put_back(&mut self) {
-        self.each(Budget::put_back);
+    /// Hears that the retry that was granted begins: what it took is taken.
+    pub(crate) fn retry_begins(&mut self) {
+        if let Some(retries) = &mut self.retries {
+            retries.granted = None;
+        }
     }
 
-    fn each(&mut self, act: impl Fn(&Budget, &mut Entry)) {
-        if let Some(Open { budgets, entries }) = &mut self.0 {
-            budgets.iter().zip(entries).for_each(|(budget, entry)| act(budget, entry));
+    /// Puts back what was taken for a retry that has not begun.
+    pub(crate) fn put_back(&mut self, budgets: &[Budget]) {
+        if let Some(taken) = self.retries.as_mut().and_then(|retries| retries.granted.take()) {
+            self.each(budgets, |budget, entry| budget.put_back(entry, taken));
+        }
+    }
+
+    /// Ends the call, in all budgets.
+    #[inline(never)]
+    pub(crate) fn close(&mut self, budgets: &[Budget]) {
+        self.open = false;
+        self.put_back(budgets);
+        self.each(budgets, Budget::call_ended);
+    }
+
+    // Out of line, so that a call without a budget stays small.
+    #[inline(never)]
+    fn each(&mut self, budgets: &[Budget], act: impl Fn(&Budget, &mut Entry)) {
+        match &mut self.retries {
+            Some(retries) => budgets.iter().zip(&mut retries.entries).for_each(|(budget, entry)| act(budget, entry)),
+            None => budgets.iter().for_each(|budget| act(budget, &mut Entry::default())),
         }
     }
 }
 
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        self.each(Budget::call_ended);
-    }
+#[inline(never)]
+fn begin_all(budgets: &[Budget]) {
+    budgets.iter().for_each(Budget::begin);
 }

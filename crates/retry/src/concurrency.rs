@@ -1,4 +1,4 @@
-//! A budget of retries under way, by calls under way.
+//! A budget of retries under way, by first attempts under way.
 
 use crate::{
     budget::Share,
@@ -36,7 +36,11 @@ impl Concurrency {
     ///
     /// Relaxed is enough: the word is all there is to agree on, and no other memory hangs on it.
     pub(crate) fn begin_retry(&self) -> bool {
-        let take = |word| (word & RETRIES < self.places(word / CALL)).then_some(word + 1);
+        let take = |word: u64| {
+            let (calls, retries) = (word / CALL, word & RETRIES);
+            // A call that is retried is no reason for more retries: 20 % of them all would be 25 % of the others.
+            (retries < self.places(calls.saturating_sub(retries))).then_some(word + 1)
+        };
         self.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
@@ -45,34 +49,24 @@ impl Concurrency {
     }
 
     /// Fewer than the lower half of the word can count, whatever the share.
-    fn places(&self, calls: u64) -> u64 {
-        self.share.floor_of(calls).max(u64::from(self.min)).min(RETRIES)
+    fn places(&self, first_attempts: u64) -> u64 {
+        self.share.floor_of(first_attempts).max(u64::from(self.min)).min(RETRIES)
     }
 }
 
 #[cfg(all(test, not(buttress_loom)))]
 mod tests {
     use super::*;
-
-    /// Published cases of Envoy's retry budget: percent, minimum, active calls, active retries, allowed.
-    const ENVOY: [(u32, u32, u32, u32, bool); 8] = [
-        (20, 3, 0, 2, true),
-        (20, 3, 0, 3, false),
-        (20, 3, 20, 3, true),
-        (20, 3, 20, 4, false),
-        (0, 0, 20, 0, false),
-        (20, 3, 25, 4, true),
-        (25, 3, 100, 24, true),
-        (25, 3, 100, 25, false),
-    ];
+    use crate::vectors::{list, number, section};
 
     #[test]
     fn envoys_cases_hold() {
-        for (percent, min, calls, retries, allowed) in ENVOY {
-            // The retries come first, under a budget that lets them; then the one that is asked about.
+        for case in list(&section("envoy_concurrency_budget")["cases"]) {
+            let [percent, min, active, retries] = ["pct", "min", "active", "retries"].map(|name| number(&case[name]));
             let budget = Concurrency::new(Share::percent(percent), min);
-            budget.under_way.store(u64::from(calls) * CALL + u64::from(retries), Ordering::Relaxed);
-            assert_eq!(budget.begin_retry(), allowed, "{percent} % of {calls}, at least {min}, with {retries}");
+            // Each retry is a call's, too.
+            budget.under_way.store(u64::from(active + retries) * CALL + u64::from(retries), Ordering::Relaxed);
+            assert_eq!(budget.begin_retry(), case["allowed"], "{case}");
         }
     }
 
@@ -81,7 +75,7 @@ mod tests {
         let budget = Concurrency::new(Share::percent(50), 0);
         (0..10).for_each(|_| budget.begin());
         let taken = (0..10).filter(|_| budget.begin_retry()).count();
-        assert_eq!(taken, 5);
+        assert_eq!(taken, 3, "and seven are in their first attempt");
         (0..taken).for_each(|_| budget.end_retry());
         (0..10).for_each(|_| budget.end());
         assert_eq!(budget.under_way.load(Ordering::Relaxed), 0);

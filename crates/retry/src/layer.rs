@@ -32,7 +32,7 @@ pub struct RetryLayer<R = HttpReplay, C = HttpClassify, P = Policy> {
 pub(crate) struct Settings {
     pub(crate) allowance: NonZeroU32,
     pub(crate) deadline: Option<Duration>,
-    pub(crate) budgets: Option<Arc<[Budget]>>,
+    budgets: Option<Arc<[Budget]>>,
     pub(crate) counters: Arc<Counters>,
     rng: Arc<Mutex<StdRng>>,
 }
@@ -168,6 +168,11 @@ impl<S, R: Clone, C: Clone, P: Clone> Layer<S> for RetryLayer<R, C, P> {
 // === impl Settings ===
 
 impl Settings {
+    #[inline]
+    pub(crate) fn budgets(&self) -> &[Budget] {
+        self.budgets.as_deref().unwrap_or_default()
+    }
+
     pub(crate) fn decide(&self, policy: &Policy, failure: Failure) -> Result<Duration, Stop> {
         policy.decide(failure, &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -111,7 +111,7 @@ impl Policy {
             return Err(if self.attempts == NonZeroU32::MIN { Stop::Never } else { Stop::Attempts });
         }
         let wait = self.wait(class, failure.streak, rng)?;
-        if remaining.is_some_and(|remaining| remaining <= wait) {
+        if remaining.is_some_and(|remaining| remaining <= wakes_after(wait)) {
             return Err(Stop::Deadline);
         }
         Ok(wait)
@@ -126,6 +126,12 @@ impl Policy {
             None => Ok(self.backoff.draw(class.verdict, streak, rng)),
         }
     }
+}
+
+/// Returns when a timer that is set for `wait` wakes: it counts whole milliseconds.
+fn wakes_after(wait: Duration) -> Duration {
+    let nanos = u64::from(wait.subsec_nanos()).next_multiple_of(1_000_000);
+    Duration::from_secs(wait.as_secs()).saturating_add(Duration::from_nanos(nanos))
 }
 
 // === impl Policies ===

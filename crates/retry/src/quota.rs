@@ -61,6 +61,8 @@ impl Quota {
 #[cfg(all(test, not(buttress_loom)))]
 mod tests {
     use super::*;
+    use crate::vectors::{list, number, section};
+    use serde_json::Value;
 
     impl Quota {
         fn left(&self) -> u64 {
@@ -68,60 +70,46 @@ mod tests {
         }
     }
 
-    /// One call of a published scenario: verdicts of its failures and what is left after each retry that was granted, then
-    /// whether it succeeded, and what is left at its end.
-    type Call<'a> = (&'a [(Verdict, Option<u64>)], bool, u64);
-
-    fn play(name: &str, capacity: u32, costs: QuotaCosts, calls: &[Call<'_>]) {
-        let quota = Quota::new(capacity, costs);
-        for (failures, succeeded, left) in calls {
-            let mut spent = None;
-            for (verdict, after) in *failures {
-                let granted = quota.take(*verdict);
-                assert_eq!(granted.is_some(), after.is_some(), "{name}");
-                if let Some(after) = after {
-                    assert_eq!(quota.left(), *after, "{name}");
-                    spent = granted;
+    fn play(scenario: &Value) {
+        let (name, config) = (&scenario["name"], &scenario["config"]);
+        let (throttled, other) = (number(&config["cost"]["throttling"]), number(&config["cost"]["other"]));
+        let quota = Quota::new(number(&config["quota"]), QuotaCosts { throttled, other });
+        if let Some(start) = config["quota_start"].as_u64() {
+            quota.left.store(start, Ordering::Relaxed);
+        }
+        for part in ["attempts", "then"] {
+            let (mut spent, mut made) = (None, 0);
+            for attempt in scenario[part].as_array().into_iter().flatten() {
+                made += 1;
+                let verdict = match attempt["response"].as_str() {
+                    Some("200") => Verdict::Success,
+                    Some("400") => Verdict::CallerFault,
+                    Some("throttled") => Verdict::RateLimited,
+                    _ => Verdict::Transient,
+                };
+                let may = verdict.retry_here() && made < number(&config["max_attempts"]);
+                let granted = may.then(|| quota.take(verdict)).flatten();
+                spent = granted.or(spent);
+                if verdict == Verdict::Success {
+                    quota.give_back(spent.unwrap_or(Quota::WITHOUT_RETRY));
                 }
+                assert_eq!(granted.is_some(), attempt["retry"] == true, "{name}");
+                assert_eq!(quota.left(), attempt["quota_after"], "{name}");
             }
-            if *succeeded {
-                quota.give_back(spent.unwrap_or(Quota::WITHOUT_RETRY));
-            }
-            assert_eq!(quota.left(), *left, "{name}");
         }
     }
 
     #[test]
     fn the_scenarios_of_the_aws_sdks_hold() {
-        use Verdict::{RateLimited as Throttled, Transient as Other};
-        let new = QuotaCosts::AWS_2026;
-        play("succeeds in the end", 500, new, &[(&[(Other, Some(486)), (Other, Some(472))], true, 486)]);
-        play(
-            "fails in the end, and what was spent is gone",
-            500,
-            new,
-            &[(&[(Other, Some(486)), (Other, Some(472))], false, 472)],
-        );
-        play("is spent after one retry", 14, new, &[(&[(Other, Some(0)), (Other, None)], false, 0)]);
-        play("is zero from the start", 0, new, &[(&[(Other, None)], false, 0)]);
-        play(
-            "gets back what the last retry cost, and 1 for a call without one",
-            30,
-            new,
-            &[(&[(Other, Some(16)), (Other, Some(2))], true, 16), (&[], true, 17)],
-        );
-        play(
-            "costs less after throttling",
-            500,
-            new,
-            &[(&[(Throttled, Some(495)), (Throttled, Some(490))], true, 495)],
-        );
-        play(
-            "the costs of the mode before",
-            500,
-            QuotaCosts::AWS,
-            &[(&[(Other, Some(495)), (Other, Some(490))], true, 495), (&[(Other, Some(490))], false, 490)],
-        );
+        list(&section("aws_quota")["scenarios"]).iter().for_each(play);
+    }
+
+    #[test]
+    fn a_call_without_a_retry_brings_one() {
+        let quota = Quota::new(30, QuotaCosts::AWS_2026);
+        assert_eq!(quota.take(Verdict::Transient), Some(14));
+        quota.give_back(Quota::WITHOUT_RETRY);
+        assert_eq!(quota.left(), 17);
     }
 
     #[test]
@@ -129,5 +117,58 @@ mod tests {
         let quota = Quota::new(3, QuotaCosts::AWS);
         (0..10).for_each(|_| quota.give_back(u32::MAX));
         assert_eq!(quota.left(), 3);
+    }
+}
+
+#[cfg(all(test, buttress_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{sync::Arc, thread};
+
+    const COSTS: QuotaCosts = QuotaCosts { throttled: 1, other: 3 };
+
+    fn take(quota: &Arc<Quota>) -> thread::JoinHandle<Option<u32>> {
+        let quota = Arc::clone(quota);
+        thread::spawn(move || quota.take(Verdict::Transient))
+    }
+
+    #[test]
+    fn what_is_there_once_is_taken_once_and_nothing_is_lost() {
+        loom::model(|| {
+            let quota = Arc::new(Quota::new(5, COSTS));
+            let other = take(&quota);
+            let mine = quota.take(Verdict::Transient);
+            let taken = [mine, other.join().unwrap()];
+            assert_eq!(taken.iter().flatten().count(), 1, "five, and each takes three");
+            assert_eq!(quota.left.load(Ordering::Relaxed), 2);
+        });
+    }
+
+    #[test]
+    fn what_is_given_back_meanwhile_is_neither_lost_nor_more_than_the_capacity() {
+        loom::model(|| {
+            let quota = Arc::new(Quota::new(5, COSTS));
+            let mine = quota.take(Verdict::Transient).expect("it is full");
+            let other = take(&quota);
+            quota.give_back(mine);
+            let taken = other.join().unwrap().unwrap_or(0);
+            assert_eq!(quota.left.load(Ordering::Relaxed) + u64::from(taken), 5);
+        });
+    }
+
+    #[test]
+    fn two_successes_at_once_do_not_fill_it_beyond_its_capacity() {
+        loom::model(|| {
+            let quota = Arc::new(Quota::new(5, COSTS));
+            assert_eq!(quota.take(Verdict::RateLimited), Some(1));
+            let other = {
+                let quota = Arc::clone(&quota);
+                thread::spawn(move || quota.give_back(1))
+            };
+            quota.give_back(1);
+            assert!(quota.left.load(Ordering::Relaxed) <= 5);
+            other.join().unwrap();
+            assert_eq!(quota.left.load(Ordering::Relaxed), 5);
+        });
     }
 }

@@ -40,7 +40,8 @@ impl Rate {
         let window = window.clamp(Duration::from_secs(1), Duration::from_secs(60));
         let millis = i64::try_from(window.as_millis()).unwrap_or(60_000);
         Self {
-            deposit: i64::try_from(share.of(1)).unwrap_or(i64::MAX),
+            // A thousand retries a call are as good as any number, and their sums do not overflow.
+            deposit: i64::try_from(share.of(1)).unwrap_or(i64::MAX).min(1_000 * RETRY),
             // Whole numbers throughout: a second has a thousand thousandths.
             reserve: i64::from(min_per_second).saturating_mul(millis).saturating_mul(RETRY / 1_000),
             slot: window / SLOTS as u32,
@@ -63,9 +64,12 @@ impl Rate {
         enough
     }
 
-    /// Puts back a retry that was taken and not made.
-    pub(crate) fn put_back(&self, now: Instant) {
-        self.at(now).add(RETRY);
+    /// Puts back a retry that was taken at `taken` and not made, unless that has expired.
+    pub(crate) fn put_back(&self, taken: Instant, now: Instant) {
+        let mut window = self.at(now);
+        if let Some(slot) = window.slot_at(taken, self.slot) {
+            window.add_to(slot, RETRY);
+        }
     }
 
     fn at(&self, now: Instant) -> MutexGuard<'_, Window> {
@@ -80,10 +84,21 @@ impl Rate {
 
 impl Window {
     fn add(&mut self, amount: i64) {
-        let slot = &mut self.slots[self.current];
+        self.add_to(self.current, amount);
+    }
+
+    fn add_to(&mut self, slot: usize, amount: i64) {
+        let slot = &mut self.slots[slot];
         let before = *slot;
         *slot = slot.saturating_add(amount);
         self.sum = self.sum.saturating_add(*slot - before);
+    }
+
+    /// Returns the slot that `at` fell into, if it has not expired.
+    fn slot_at(&self, at: Instant, slot: Duration) -> Option<usize> {
+        let age = self.since?.saturating_duration_since(at);
+        let back = usize::try_from(age.as_nanos().div_ceil(slot.as_nanos())).ok()?;
+        (back < SLOTS).then(|| (self.current + SLOTS - back) % SLOTS)
     }
 
     /// Lets the slots expire whose time is over.
@@ -110,44 +125,33 @@ impl Window {
 #[cfg(all(test, not(buttress_loom)))]
 mod tests {
     use super::*;
+    use crate::vectors::{list, number, section};
     use proptest::prelude::*;
-
-    /// Published cases of Finagle's budget: window in seconds, least per second, share in millionths, retries of 10,000.
-    const FINAGLE: [(u64, u32, u32, i64); 12] = [
-        (60, 0, 100_000, 1_000),
-        (60, 0, 500_000, 5_000),
-        (60, 0, 250_000, 2_500),
-        (60, 0, 750_000, 7_500),
-        (60, 0, 999_000, 9_990),
-        (60, 0, 999_900, 9_999),
-        (60, 0, 10_000, 100),
-        (60, 0, 1_000, 10),
-        (1, 10, 0, 10),
-        (2, 5, 0, 10),
-        (1, 10, 100_000, 1_010),
-        (2, 5, 500_000, 5_010),
-    ];
 
     #[test]
     fn finagles_cases_hold_to_the_retry() {
-        for (secs, min, share, expected) in FINAGLE {
-            let budget = Rate::new(Share::millionths(share), min, Duration::from_secs(secs));
+        for case in list(&section("finagle_budget")["cases"]) {
+            let window = Duration::from_secs(u64::from(number(&case["ttl_s"])));
+            let share = Share::millionths(number(&case["ratio_millionths"]));
+            let budget = Rate::new(share, number(&case["min_per_s"]), window);
             let now = Instant::now();
             let mut retried = 0;
             for _ in 0..10_000 {
                 budget.deposit(now);
-                retried += i64::from(budget.withdraw(now));
+                retried += u32::from(budget.withdraw(now));
             }
-            assert_eq!(retried, expected, "{share} millionths in {secs} s, at least {min} a second");
+            assert_eq!(retried, number(&case["retried"]), "{case}");
         }
     }
 
     #[test]
     fn a_share_above_the_whole_gives_more_than_one_retry_a_call() {
-        let budget = Rate::new(Share::percent(200), 0, Duration::from_secs(60));
+        let case = &section("finagle_budget")["ratio_above_one"];
+        let share = Share::millionths(number(&case["ratio_millionths"]));
+        let budget = Rate::new(share, 0, Duration::from_secs(60));
         let now = Instant::now();
-        (0..10_000).for_each(|_| budget.deposit(now));
-        assert_eq!((0..).take_while(|_| budget.withdraw(now)).count(), 20_000);
+        (0..number(&case["deposits"])).for_each(|_| budget.deposit(now));
+        assert_eq!((0_u32..).take_while(|_| budget.withdraw(now)).count(), case["balance"]);
     }
 
     #[test]
@@ -158,6 +162,18 @@ mod tests {
         budget.deposit(start);
         assert!(budget.withdraw(start + Duration::from_secs(9)));
         assert!(!budget.withdraw(start + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn what_is_put_back_counts_from_when_it_was_taken() {
+        let budget = Rate::new(Share::percent(0), 1, Duration::from_secs(1));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(budget.withdraw(at(50)) && !budget.withdraw(at(950)));
+        budget.put_back(at(50), at(950));
+        assert!(budget.withdraw(at(950)), "it was never made");
+        budget.put_back(at(950), at(2_000));
+        assert!(budget.withdraw(at(2_000)) && !budget.withdraw(at(2_000)), "what expired comes back only once");
     }
 
     #[test]
@@ -173,33 +189,47 @@ mod tests {
         assert!(budget.withdraw(start + Duration::from_secs(86_400 * 365)));
     }
 
+    #[test]
+    fn a_share_beyond_all_bounds_does_not_overflow() {
+        let budget = Rate::new(Share::percent(u32::MAX), u32::MAX, Duration::from_secs(1));
+        let start = Instant::now();
+        for tenth in 0..4 {
+            let now = start + Duration::from_millis(100) * tenth;
+            (0..300_000).for_each(|_| budget.deposit(now));
+            assert!(budget.withdraw(now));
+        }
+        assert!(budget.withdraw(start + Duration::from_millis(1_250)), "half of what came has expired");
+    }
+
     proptest! {
         /// In any stretch of a window less one slot there are no more retries than the calls in it bring, and the reserve.
         #[test]
         fn retries_keep_to_the_share_in_every_window(
-            steps in proptest::collection::vec((0..3_000_u64, 0..4_u8), 1..300),
+            steps in proptest::collection::vec((0..3_000_u64, 0..5_u8), 1..300),
             percent in 0..150_u32, min in 0..3_u32,
         ) {
             let window = Duration::from_secs(10);
             let budget = Rate::new(Share::percent(percent), min, window);
-            let (mut now, mut events) = (Instant::now(), Vec::new());
+            let (mut now, mut calls, mut retries) = (Instant::now(), Vec::new(), Vec::new());
             for (ms, kind) in steps {
                 now += Duration::from_millis(ms);
-                if kind == 0 {
-                    budget.deposit(now);
-                    events.push((now, true));
-                } else if budget.withdraw(now) {
-                    events.push((now, false));
+                match kind {
+                    0 => {
+                        budget.deposit(now);
+                        calls.push(now);
+                    }
+                    1 if !retries.is_empty() => budget.put_back(retries.remove(retries.len() / 2), now),
+                    _ if budget.withdraw(now) => retries.push(now),
+                    _ => {}
                 }
             }
-            let stretch = window * 9 / 10;
-            for (end, _) in events.iter().filter(|(_, call)| !call) {
-                let within: Vec<_> = events.iter().filter(|(at, _)| at <= end && *end - *at < window).collect();
-                let recent = |at: &Instant| *end - *at < stretch;
-                let retries = within.iter().filter(|(at, call)| !call && recent(at)).count() as u64;
-                let calls = within.iter().filter(|(_, call)| *call).count() as u64;
-                let bound = calls * u64::from(percent) / 100 + u64::from(min) * 10;
-                prop_assert!(retries <= bound, "{} retries, {} calls, bound {}", retries, calls, bound);
+            for end in &retries {
+                let within = |times: &[Instant], stretch| {
+                    times.iter().filter(|at| *at <= end && *end - **at < stretch).count() as u64
+                };
+                let bound = within(&calls, window) * u64::from(percent) / 100 + u64::from(min) * 10;
+                let made = within(&retries, window * 9 / 10);
+                prop_assert!(made <= bound, "{} retries, bound {}", made, bound);
             }
         }
     }

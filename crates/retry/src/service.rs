@@ -9,7 +9,7 @@ use buttress_core::{Classify, Mark, Replay};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::{Policies, Policy, ResponseFuture, RetryLayer, future::Call};
+use crate::{Policies, Policy, ResponseFuture, RetryLayer, call::Call};
 
 /// Retries failed requests. See the [crate docs](crate).
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let settings = &self.layer.settings;
         let context = self.layer.replay.context(&mut request, settings.allowance);

@@ -49,6 +49,22 @@ mod http_that_is_repeated {
     }
 }
 
+mod http_with_every_kind_of_budget {
+    use buttress_retry::{Budget, QuotaCosts, Share};
+
+    buttress_testkit::http_contract! {
+        layer: || super::retry().budgets([
+            Budget::concurrency(Share::percent(20), 3),
+            Budget::rate(Share::percent(20), 10, std::time::Duration::from_secs(10)),
+            Budget::quota(500, QuotaCosts::AWS_2026),
+            Budget::throttle(10, Share::percent(10)),
+        ]),
+        readiness: forwarded,
+        state: none,
+        refusal: none,
+    }
+}
+
 mod plain {
     buttress_testkit::plain_contract! {
         layer: super::numbers,

@@ -1,6 +1,6 @@
 //! What an answer says of its way, and that it comes through.
 
-use buttress_core::{CallContext, Label, Payload, Refusal, Rewritten, ServedBy, Target};
+use buttress_core::{CallContext, Label, Payload, Refusal, RefusalKind, Rewritten, ServedBy, Target};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_testkit::{Reply, Script, ScriptedBody, read, send};
 use http::Request;
@@ -113,4 +113,17 @@ async fn a_name_that_a_target_planted_in_its_answer_is_replaced() {
     let (mut service, _handle) = over(&failover("east west"), [Reply::ok().extension(planted)]);
     let response = send(&mut service, get()).await.unwrap();
     assert_eq!(served_by(&response), Some("east"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_refusal_of_a_layer_further_in_is_no_targets_answer() {
+    let refusal = |kind| Reply::status(503).extension(Refusal::new(kind, "no").class());
+    // One that another target may not share, and one that none can help.
+    for (names, kind) in [("east", RefusalKind::Overloaded), ("east west", RefusalKind::DeadlineExceeded)] {
+        let (mut service, handle) = over(&failover(names), [refusal(kind)]);
+        let response = send(&mut service, get()).await.unwrap();
+        assert_eq!((response.status().as_u16(), served_by(&response), asked(&handle).as_str()), (503, None, "east"));
+    }
+    let (mut service, _handle) = over(&failover("east west"), [refusal(RefusalKind::Overloaded)]);
+    assert_eq!(served_by(&send(&mut service, get()).await.unwrap()), Some("west"));
 }

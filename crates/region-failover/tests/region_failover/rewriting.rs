@@ -8,11 +8,14 @@ use std::{
     },
 };
 
-use buttress_core::{CallContext, Class, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
-use buttress_testkit::{Reply, run, send};
+use buttress_core::{
+    CallContext, Class, HttpReplay, Payload, Refusal, RefusalKind, ReplayBody, Rewrite, Rewritten, Target,
+};
+use buttress_region_failover::RegionFailoverLayer;
+use buttress_testkit::{Probe, Reply, Script, ScriptedBody, run, send};
 use http::Request;
 use tokio_test::task;
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 
 use super::{Failover, asked, failover, get, n, over, served_by, status, trail, with_context};
 
@@ -101,7 +104,7 @@ async fn a_target_that_is_passed_over_costs_no_attempt() {
 async fn a_target_that_is_passed_over_leaves_its_failure_domain_untried() {
     let domain = buttress_core::Label::try_new("shared").unwrap();
     let targets = ["east", "west"].map(|name| super::target(name).with_failure_domain(domain.clone()));
-    let layer = buttress_region_failover::RegionFailoverLayer::try_new(targets).unwrap().replay(buttress_core::Http);
+    let layer = RegionFailoverLayer::try_new(targets).unwrap().replay(buttress_core::Http);
     let (mut service, handle) = over(&layer.rewrite(refusing("east")), []);
     assert_eq!(status(&send(&mut service, get()).await), 200);
     assert_eq!(asked(&handle), "west");
@@ -125,6 +128,24 @@ async fn when_the_rest_cannot_take_the_request_the_failure_is_the_answer() {
     let response = send(&mut service, get()).await.unwrap();
     assert_eq!((response.status().as_u16(), served_by(&response)), (503, Some("east")));
     assert_eq!((asked(&handle).as_str(), response.headers().contains_key("x-own")), ("east", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_too_long_to_keep_goes_whole_to_the_first_target_that_takes_it() {
+    let refuse_east = |request: Request<ReplayBody<ScriptedBody>>, target: &Target| {
+        if target.name().as_str() == "east" {
+            return Err(Refusal::new(RefusalKind::NotFound, "not here"));
+        }
+        Ok(Rewritten::new(request))
+    };
+    let targets = ["east", "west", "north"].map(super::target);
+    let layer = RegionFailoverLayer::try_new(targets).unwrap().replay(HttpReplay::new(4)).rewrite(refuse_east);
+    let (probe, handle) = Probe::<ScriptedBody>::new();
+    handle.next(Reply::status(429).reading_all());
+    let body = Script::new().data("01234").data("56789").sized();
+    let response = send(&mut layer.layer(probe), Request::new(body.body())).await.unwrap();
+    assert_eq!((response.status().as_u16(), asked(&handle).as_str()), (429, "west"), "once read, it is gone");
+    assert_eq!(handle.seen()[0].data.concat(), b"0123456789");
 }
 
 #[test]

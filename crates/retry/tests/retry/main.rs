@@ -18,11 +18,18 @@ use tower::{Layer, Service};
 
 mod attempts;
 mod bodies;
+mod budgets;
+mod counts;
+mod giving_up;
 mod hints;
+mod marks;
 mod plain;
+mod policies;
 mod repetition;
 mod robustness;
 mod shared;
+mod simulations;
+mod vectors;
 mod waits;
 
 type Probed<R = Http> = Retry<Probe, R, buttress_core::HttpClassify>;

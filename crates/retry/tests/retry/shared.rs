@@ -187,3 +187,15 @@ async fn a_success_that_a_layer_further_in_retried_keeps_its_marks() {
     assert_eq!(response.extensions().get(), Some(&east));
     assert_eq!(response.extensions().get::<CallContext>().map(CallContext::attempts_made), Some(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_retry_begins_at_the_deadline_whatever_is_drawn() {
+    let mut retried = 0;
+    for seed in 0..500 {
+        let (mut service, handle) = over(&retry().seed(seed).deadline(ms(10)), [Reply::status(503)]);
+        let (_, took) = timed(send(&mut service, get())).await;
+        retried += handle.calls() - 1;
+        assert!(took < ms(10), "{seed}: {took:?}");
+    }
+    assert!(retried > 50, "some waits are short enough");
+}
