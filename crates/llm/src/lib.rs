@@ -18,12 +18,17 @@
 //!    leaves the [`Class`](buttress_core::Class) in the response's extensions, where
 //!    [`HttpClassify`](buttress_core::HttpClassify) finds it, and gives the body on unchanged. A body that is compressed is
 //!    not read.
+//! 8. [`SseReader`] and [`NdjsonReader`] find events and lines in a streamed answer while its bytes pass unchanged, cut
+//!    wherever the network cuts them. They tell events from comments and blank lines, which keep a connection alive and are
+//!    not content; where the stream can be cut; and whether it ended within an event.
 //!
 //! # When it refuses
 //!
 //! [`Call::read`] and [`LlmRewrite`] return a [`Refusal`](buttress_core::Refusal): there is nothing at the path, the method
 //! is another one, the body is not understood, a deployment is needed and none is named, or the target is not known.
 //! No error shows what a body holds, and none shows a secret.
+//!
+//! A reader of streams stops with a [`StreamError`] at a line or an event that is longer than its [`StreamLimits`].
 //!
 //! # Cancellation
 //!
@@ -33,6 +38,9 @@
 //!
 //! Reading the facts is one pass over the body; what is not a fact is passed over. A [`Call`] is one allocation and one more per name. A body is copied only if the target calls the
 //! model otherwise. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
+//!
+//! A reader of streams borrows what lies within a chunk: an event with one line of data costs no allocation and no copy. One
+//! that is split costs a copy of its parts, into room that is used again; room beyond 4 KiB is given back after each event.
 //!
 //! # Example
 //!
@@ -71,9 +79,12 @@ mod facts;
 mod headers;
 mod hint;
 mod inspect;
+mod lines;
+mod ndjson;
 mod percent;
 mod rewrite;
 mod route;
+mod sse;
 
 pub use self::{
     builder::{EndpointBuilder, EndpointError},
@@ -82,6 +93,9 @@ pub use self::{
     endpoint::{Credential, Dialect, Endpoint},
     facts::{FactsError, RequestFacts},
     inspect::{Inspect, InspectFuture},
+    lines::{StreamError, StreamErrorKind, StreamLimits},
+    ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
     rewrite::LlmRewrite,
     route::{Operation, Route, RouteError},
+    sse::{SseEvent, SseItem, SseKind, SseReader},
 };
