@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::count::Runner;
+use crate::count::{Count, Runner};
 use crate::report::Report;
 use crate::{sdk, tools};
 
@@ -15,6 +15,7 @@ cargo xtask <command>
       --no-sdk                  leaves the SDK checks out (also for `ci`)
       --release                 runs the SDK checks against a release build (also for `ci`)
   sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
+  loom                          every interleaving of the hand-made atomics, alone
   bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway` or `all` (the default)
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
   help                          this text
@@ -33,6 +34,8 @@ pub(crate) enum Task {
     Test(TestOptions),
     /// The SDK checks only.
     Sdk { release: bool, args: Vec<String> },
+    /// The interleavings only.
+    Loom,
     /// One bench, or all of them.
     Bench { which: Bench, args: Vec<String> },
     /// The check of the dependencies.
@@ -73,6 +76,10 @@ impl Task {
                 refuse(no_sdk, "`sdk --no-sdk` would run nothing")?;
                 Self::Sdk { release, args }
             }
+            "loom" => {
+                refuse(!options.is_empty() || !passed_on.is_empty(), "`loom` takes no arguments")?;
+                Self::Loom
+            }
             "bench" => Self::bench(options, passed_on)?,
             "deny" => {
                 refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
@@ -100,6 +107,7 @@ impl Task {
             }
             Self::Test(options) => tests(&mut report, &options),
             Self::Sdk { release, args } => report.tests("sdk", || sdk::check(release, &args)),
+            Self::Loom => report.tests("loom", loom),
             Self::Bench { which, args } => benches(&mut report, which, &args),
             Self::Deny => report.step("deny", deny),
         }
@@ -165,6 +173,7 @@ fn tests(report: &mut Report, options: &TestOptions) {
     report.tests("tests", || rust_tests(&options.args));
     if !options.args.is_empty() {
         report.left_out("doctests", "arguments are for the runner of the Rust tests alone");
+        report.left_out("loom", "arguments are for the runner of the Rust tests alone");
         report.left_out("sdk", "arguments are for the runner of the Rust tests alone");
         return;
     }
@@ -172,6 +181,7 @@ fn tests(report: &mut Report, options: &TestOptions) {
         let args = ["test", "--doc", "--workspace", "--all-features", "--no-fail-fast"];
         tools::run_tests(tools::cargo().args(args), Runner::Libtest)
     });
+    report.tests("loom", loom);
     if options.no_sdk {
         report.left_out("sdk", "`--no-sdk` was given");
     } else {
@@ -190,6 +200,18 @@ fn rust_tests(args: &[String]) -> tools::Tested {
     }
     println!("runner: cargo test (cargo-nextest is not installed; it would run the same tests faster)");
     cargo.args(["test", "--tests", "--no-fail-fast"]).args(scope).args(args);
+    tools::run_tests(&mut cargo, Runner::Libtest)
+}
+
+/// Tries the interleavings of what has atomics of its own. Another `cfg` makes other artefacts, so they are kept apart.
+fn loom() -> tools::Tested {
+    let target = match tools::target() {
+        Ok(target) => target.join("loom"),
+        Err(reason) => return tools::Tested { result: Err(reason), count: Count::default() },
+    };
+    let args = ["test", "--package", "buttress-retry", "--lib", "--target-dir"];
+    let mut cargo = tools::cargo();
+    cargo.args(args).arg(target).env("RUSTFLAGS", "--cfg buttress_loom");
     tools::run_tests(&mut cargo, Runner::Libtest)
 }
 
@@ -253,7 +275,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for line in ["tset", "test retry", "ci -- retry", "sdk --no-sdk", "bench speed", "bench all -- x", "deny x"] {
+        for line in
+            ["tset", "test retry", "ci -- retry", "sdk --no-sdk", "bench speed", "bench all -- x", "deny x", "loom x"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
     }
