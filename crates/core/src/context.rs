@@ -10,7 +10,7 @@ use std::{
 use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
-use crate::{Class, Head, Label, Outcome, Target, Verdict};
+use crate::{Attempt, Head, Label, Target, Trail, Verdict, trail::Bars};
 
 /// What one request carries through all layers: a deadline, one allowance of attempts, and the trail of those made.
 ///
@@ -34,39 +34,6 @@ struct State {
     /// Targets that must not be asked again by this request, for ever or until a time.
     barred: Vec<(Label, Option<Instant>)>,
     trail: Trail,
-}
-
-/// One attempt that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// The target, where the layer that made the attempt knew one.
-    pub target: Option<Target>,
-    /// What the attempt said about it.
-    pub verdict: Verdict,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How long it took to the head of the answer, or to its failure.
-    pub elapsed: Duration,
-    bars: Bars,
-}
-
-/// Whether the target may be asked again by the same request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bars {
-    Not,
-    Until(Instant),
-    ForGood,
-}
-
-/// The attempts of one request, oldest first.
-///
-/// Displays as `eastus;503;12ms, westeurope;200;61ms`. Holds the first [`CAPACITY`](Self::CAPACITY) and counts them all.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Trail {
-    /// In place, so that an attempt costs no allocation.
-    kept: [Option<Attempt>; Self::CAPACITY],
-    made: u32,
 }
 
 // === impl CallContext ===
@@ -202,7 +169,7 @@ impl CallContext {
     /// Returns how many attempts were made.
     #[must_use]
     pub fn attempts_made(&self) -> u32 {
-        self.state().trail.made
+        self.state().trail.made()
     }
 
     /// Calls `f` with the trail. Do not call the context again inside.
@@ -232,89 +199,10 @@ fn client_retries(headers: &HeaderMap) -> u32 {
     count.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-// === impl Attempt ===
-
-impl Attempt {
-    /// Creates an attempt at `target`.
-    #[must_use]
-    pub const fn new(target: Option<Target>, verdict: Verdict, outcome: Outcome, elapsed: Duration) -> Self {
-        let bars = if verdict.retry_here() { Bars::Not } else { Bars::ForGood };
-        Self { target, verdict, outcome, elapsed, bars }
-    }
-
-    /// Creates an attempt at `target` that ended with `class` at `now`. The request will not go there again before the time
-    /// that the target asked for, or not at all if it cannot be served there.
-    #[must_use]
-    pub fn ended(target: Target, class: Class, elapsed: Duration, now: Instant) -> Self {
-        let bars = match class.hint.after.and_then(|after| now.checked_add(after)) {
-            _ if !class.retry_here() => Bars::ForGood,
-            Some(until) => Bars::Until(until),
-            None => Bars::Not,
-        };
-        Self { target: Some(target), verdict: class.verdict, outcome: class.outcome, elapsed, bars }
-    }
-}
-
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.target.as_ref().map_or("-", |target| target.name().as_str());
-        write!(f, "{name};{};{}ms", self.outcome, self.elapsed.as_millis())
-    }
-}
-
-// === impl Trail ===
-
-impl Trail {
-    /// How many attempts are kept word for word.
-    pub const CAPACITY: usize = 8;
-
-    /// Iterates over the attempts that were kept, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
-        self.kept.iter().flatten()
-    }
-
-    /// Returns how many attempts were made, kept or not.
-    #[must_use]
-    pub const fn made(&self) -> u32 {
-        self.made
-    }
-
-    fn push(&mut self, attempt: Attempt) {
-        if let Some(slot) = self.kept.get_mut(self.made as usize) {
-            *slot = Some(attempt);
-        }
-        self.made = self.made.saturating_add(1);
-    }
-}
-
-impl fmt::Display for Trail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, attempt) in self.iter().enumerate() {
-            if i > 0 {
-                f.write_str(", ")?;
-            }
-            attempt.fmt(f)?;
-        }
-        match self.made as usize {
-            made @ 0..=Self::CAPACITY => {
-                debug_assert_eq!(self.iter().count(), made, "what was made within the capacity was kept");
-                Ok(())
-            }
-            made => write!(f, ", and {} more", made - Self::CAPACITY),
-        }
-    }
-}
-
-impl fmt::Debug for Trail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trail({self})")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RetryHint;
+    use crate::{Class, Outcome, RetryHint};
     use http::StatusCode;
     use proptest::prelude::*;
 

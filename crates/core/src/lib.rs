@@ -62,6 +62,7 @@ mod refusal;
 mod replay;
 mod replay_body;
 mod target;
+mod trail;
 mod verdict;
 
 #[cfg(feature = "client")]
@@ -71,7 +72,7 @@ pub use self::{
     body::Body,
     body_end::{BodyEnd, End, EndBody, OnBodyEnd},
     classify::{Class, Classify, HttpClassify, Outcome},
-    context::{Attempt, CallContext, Trail},
+    context::CallContext,
     error::{BoxError, TransportError, TransportErrorKind},
     grpc::GrpcClassify,
     hint::RetryHint,
@@ -81,5 +82,6 @@ pub use self::{
     replay::{ByClone, ByFn, Head, Http, HttpMark, HttpReplay, HttpReplayed, Mark, NoMark, NotReplayable, Replay},
     replay_body::{ReplayBody, Superseded},
     target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
+    trail::{Attempt, Trail},
     verdict::Verdict,
 };

@@ -79,6 +79,7 @@ mod facts;
 mod headers;
 mod hint;
 mod inspect;
+mod limits;
 mod lines;
 mod ndjson;
 mod percent;
@@ -93,7 +94,7 @@ pub use self::{
     endpoint::{Credential, Dialect, Endpoint},
     facts::{FactsError, RequestFacts},
     inspect::{Inspect, InspectFuture},
-    lines::{StreamError, StreamErrorKind, StreamLimits},
+    limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
     rewrite::LlmRewrite,
     route::{Operation, Route, RouteError},

@@ -1,6 +1,9 @@
 //! Streams of JSON, one value a line.
 
-use crate::lines::{Line, Lines, Rest, StreamError, StreamErrorKind, StreamLimits};
+use crate::{
+    StreamError, StreamErrorKind, StreamLimits,
+    lines::{Line, Lines, Rest},
+};
 
 /// Reads a stream of JSON values, one a line ([NDJSON](https://github.com/ndjson/ndjson-spec)), from chunks cut anywhere.
 ///

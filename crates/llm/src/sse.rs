@@ -2,7 +2,10 @@
 
 use std::{mem, time::Duration};
 
-use crate::lines::{Buffer, Line, Lines, Rest, StreamError, StreamErrorKind, StreamLimits};
+use crate::{
+    StreamError, StreamErrorKind, StreamLimits,
+    lines::{Buffer, Line, Lines, Rest},
+};
 
 /// Reads an [event stream](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation) from
 /// chunks cut anywhere, as the HTML standard interprets it.
