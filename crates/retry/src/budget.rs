@@ -40,16 +40,9 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u64);
 
-/// What one call has in the budgets of its layer, which are handed in each time.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    open: bool,
-    /// Boxed, since most calls never retry.
-    retries: Option<Box<Retries>>,
-}
-
+/// What the retries of one call have in the budgets of its layer, which are handed in each time.
 #[derive(Debug, Default)]
-struct Retries {
+pub(crate) struct Ledger {
     entries: [Entry; MAX_BUDGETS],
     /// When a retry was granted that has not begun.
     granted: Option<Instant>,
@@ -57,7 +50,7 @@ struct Retries {
 
 /// What one call has in one budget.
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
+pub(crate) struct Entry {
     /// What the last granted retry cost.
     spent: Option<u32>,
     /// A retry is under way.
@@ -117,7 +110,7 @@ impl Budget {
     }
 
     /// Hears how an attempt ended, and that it did.
-    fn attempt_ended(&self, entry: &mut Entry, verdict: Verdict) {
+    pub(crate) fn attempt_ended(&self, entry: &mut Entry, verdict: Verdict) {
         self.retry_ended(entry);
         let success = verdict == Verdict::Success;
         match &*self.0 {
@@ -161,7 +154,8 @@ impl Budget {
         }
     }
 
-    fn call_ended(&self, entry: &mut Entry) {
+    /// Hears that a call ended, and a retry with it.
+    pub(crate) fn call_ended(&self, entry: &mut Entry) {
         self.retry_ended(entry);
         if let Kind::Concurrency(budget) = &*self.0 {
             budget.end();
@@ -201,34 +195,14 @@ impl Share {
 // === impl Ledger ===
 
 impl Ledger {
-    /// Counts a call in all `budgets`.
-    #[inline]
-    pub(crate) fn open(budgets: &[Budget]) -> Self {
-        let open = !budgets.is_empty();
-        if open {
-            begin_all(budgets);
-        }
-        Self { open, retries: None }
-    }
-
-    #[inline]
-    pub(crate) const fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// Tells all budgets how an attempt ended.
-    pub(crate) fn attempt_ended(&mut self, budgets: &[Budget], verdict: Verdict) {
-        self.each(budgets, |budget, entry| budget.attempt_ended(entry, verdict));
-    }
-
     /// Takes a retry from all budgets, or from none and returns `false`.
     #[must_use]
     pub(crate) fn take_retry(&mut self, budgets: &[Budget], verdict: Verdict) -> bool {
-        if !self.open {
+        if budgets.is_empty() {
             return true;
         }
         let now = Instant::now();
-        let Retries { entries, granted } = &mut **self.retries.get_or_insert_default();
+        let Self { entries, granted } = self;
         let mut asked = budgets.iter().zip(entries.iter_mut());
         let refused = asked.position(|(budget, entry)| !budget.take(entry, verdict, now));
         match refused {
@@ -241,38 +215,26 @@ impl Ledger {
     }
 
     /// Hears that the retry that was granted begins: what it took is taken.
-    pub(crate) fn retry_begins(&mut self) {
-        if let Some(retries) = &mut self.retries {
-            retries.granted = None;
-        }
+    pub(crate) const fn retry_begins(&mut self) {
+        self.granted = None;
     }
 
     /// Puts back what was taken for a retry that has not begun.
     pub(crate) fn put_back(&mut self, budgets: &[Budget]) {
-        if let Some(taken) = self.retries.as_mut().and_then(|retries| retries.granted.take()) {
+        if let Some(taken) = self.granted.take() {
             self.each(budgets, |budget, entry| budget.put_back(entry, taken));
         }
     }
 
-    /// Ends the call, in all budgets.
-    #[inline(never)]
-    pub(crate) fn close(&mut self, budgets: &[Budget]) {
-        self.open = false;
-        self.put_back(budgets);
-        self.each(budgets, Budget::call_ended);
-    }
-
-    // Out of line, so that a call without a budget stays small.
-    #[inline(never)]
-    fn each(&mut self, budgets: &[Budget], act: impl Fn(&Budget, &mut Entry)) {
-        match &mut self.retries {
-            Some(retries) => budgets.iter().zip(&mut retries.entries).for_each(|(budget, entry)| act(budget, entry)),
-            None => budgets.iter().for_each(|budget| act(budget, &mut Entry::default())),
-        }
+    /// Calls `act` with each budget and what the call has in it.
+    pub(crate) fn each(&mut self, budgets: &[Budget], act: impl Fn(&Budget, &mut Entry)) {
+        budgets.iter().zip(&mut self.entries).for_each(|(budget, entry)| act(budget, entry));
     }
 }
 
+/// Counts a call in all `budgets`.
+// Out of line, as all here: a call without a budget stays small.
 #[inline(never)]
-fn begin_all(budgets: &[Budget]) {
+pub(crate) fn begin_all(budgets: &[Budget]) {
     budgets.iter().for_each(Budget::begin);
 }

@@ -6,7 +6,14 @@ use buttress_core::{Attempt, CallContext, Class, Classify, Mark, Outcome, Replay
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::{Policies, RetryLayer, backoff::Streak, budget::Ledger, counts::Stop, marks, policy::Failure};
+use crate::{
+    Budget, Policies, RetryLayer,
+    backoff::Streak,
+    budget::{Entry, Ledger, begin_all},
+    counts::Stop,
+    marks,
+    policy::Failure,
+};
 
 /// What all attempts of one request share.
 pub(crate) struct Call<S, R, C, P, Saved> {
@@ -14,10 +21,10 @@ pub(crate) struct Call<S, R, C, P, Saved> {
     pub(crate) service: S,
     layer: Arc<RetryLayer<R, C, P>>,
     saved: Saved,
-    tracked: Option<Tracked>,
     pub(crate) made: u32,
-    ledger: Ledger,
-    /// Boxed, since a call that succeeds at once never needs it, and every call moves this struct.
+    /// The budgets count this call as under way.
+    counted: bool,
+    /// Boxed, since a call without a context that succeeds at once never needs it, and every call moves this struct.
     more: Option<Box<More>>,
 }
 
@@ -29,9 +36,11 @@ struct Tracked {
     held: u32,
 }
 
-/// What only a call needs that failed, or that has a deadline of the layer's own.
+/// What only a call needs that failed, or that has a context or a deadline.
 #[derive(Default)]
 struct More {
+    tracked: Option<Tracked>,
+    ledger: Ledger,
     /// The layer's own deadline, for requests that carry no context.
     deadline: Option<Instant>,
     streak: Streak,
@@ -52,31 +61,61 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         context: Option<CallContext>,
         deadline: Option<Instant>,
     ) -> Self {
-        let ledger = Ledger::open(layer.settings.budgets());
-        let more = deadline.is_some().then(|| Box::new(More { deadline, ..More::default() }));
-        Self { service, layer, saved, tracked: context.map(Tracked::begin), made: 0, ledger, more }
+        let budgets = layer.settings.budgets();
+        let counted = !budgets.is_empty();
+        if counted {
+            begin_all(budgets);
+        }
+        let special = context.is_some() || deadline.is_some();
+        let more =
+            special.then(|| Box::new(More { tracked: context.map(Tracked::begin), deadline, ..More::default() }));
+        Self { service, layer, saved, made: 0, counted, more }
     }
 
     /// Hears that the wait is over.
     pub(crate) fn begin_retry(&mut self) {
         self.layer.settings.counters.retry();
-        self.ledger.retry_begins();
-        if let (Some(attempt), Some(context)) = (self.more().ended.take(), self.context()) {
-            context.record(attempt);
+        let more = self.more();
+        more.ledger.retry_begins();
+        if let (Some(attempt), Some(tracked)) = (more.ended.take(), &more.tracked) {
+            tracked.context.record(attempt);
         }
-        self.tracked = self.tracked.take().map(|tracked| Tracked::begin(tracked.context));
+        more.tracked = more.tracked.take().map(|tracked| Tracked::begin(tracked.context));
     }
 
     #[inline]
     fn close(&mut self) {
         // Asked first: most calls have no budget, and should not look for one.
-        if self.ledger.is_open() {
-            self.ledger.close(self.layer.settings.budgets());
+        if self.counted {
+            self.uncount();
+        }
+    }
+
+    #[inline(never)]
+    fn uncount(&mut self) {
+        self.counted = false;
+        self.put_back();
+        self.each_budget(Budget::call_ended);
+    }
+
+    /// Puts back what was taken for a retry that has not begun.
+    fn put_back(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.ledger.put_back(self.layer.settings.budgets());
+        }
+    }
+
+    /// Calls `act` with each budget and what this call has in it: nothing, if it has not retried.
+    fn each_budget(&mut self, act: impl Fn(&Budget, &mut Entry)) {
+        let budgets = self.layer.settings.budgets();
+        match &mut self.more {
+            Some(more) => more.ledger.each(budgets, act),
+            None => budgets.iter().for_each(|budget| act(budget, &mut Entry::default())),
         }
     }
 
     fn context(&self) -> Option<&CallContext> {
-        self.tracked.as_ref().map(|tracked| &tracked.context)
+        self.more.as_ref()?.tracked.as_ref().map(|tracked| &tracked.context)
     }
 
     /// Returns when and with what to try again after `result`, or `None` if it is final.
@@ -88,10 +127,9 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         P: Policies<Saved>,
     {
         // Nobody else wants to hear of it.
-        let alone = self.tracked.is_none() && self.more.is_none();
-        if alone && self.layer.classify.is_success(result.as_ref()) {
-            if self.ledger.is_open() {
-                self.ledger.attempt_ended(self.layer.settings.budgets(), Verdict::Success);
+        if self.more.is_none() && self.layer.classify.is_success(result.as_ref()) {
+            if self.counted {
+                self.each_budget(|budget, entry| budget.attempt_ended(entry, Verdict::Success));
             }
             return None;
         }
@@ -108,7 +146,7 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         self.made = self.made.saturating_add(1);
         let class = self.layer.classify.classify(result.as_ref());
         self.record::<Req>(&class);
-        self.ledger.attempt_ended(self.layer.settings.budgets(), class.verdict);
+        self.each_budget(|budget, entry| budget.attempt_ended(entry, class.verdict));
         if class.verdict == Verdict::Success {
             if self.made > 1 {
                 self.layer.settings.counters.recovered();
@@ -174,7 +212,8 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         if self.context().is_some_and(|context| context.attempts_left() == 0) {
             return Err(Stop::Allowance);
         }
-        if !self.ledger.take_retry(self.layer.settings.budgets(), verdict) {
+        let layer = Arc::clone(&self.layer);
+        if !self.more().ledger.take_retry(layer.settings.budgets(), verdict) {
             return Err(Stop::Budget);
         }
         let request = self.layer.replay.again(&self.saved).map_err(|_| Stop::NotReplayable);
@@ -194,7 +233,7 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
                 Ok(request)
             }
             Err(stop) => {
-                self.ledger.put_back(self.layer.settings.budgets());
+                self.put_back();
                 Err(stop)
             }
         }
@@ -216,7 +255,8 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
     where
         R: Replay<Req, Saved = Saved>,
     {
-        let Some(Tracked { context, begun, held }) = &self.tracked else { return };
+        let tracked = self.more.as_ref().and_then(|more| more.tracked.as_ref());
+        let Some(Tracked { context, begun, held }) = tracked else { return };
         if context.attempts_made() != *held || matches!(class.outcome, Outcome::Refused(_)) {
             return;
         }
