@@ -35,14 +35,17 @@
 //!
 //! # Cancellation
 //!
-//! Dropping the future drops the attempt or the wait under way. Nothing is left behind: places in budgets are free again, and
-//! a retry that was not begun costs none of them anything. One that was begun stays spent, since the upstream had its load.
+//! Dropping the future drops the attempt or the wait under way. Places in budgets are free again, and a retry that was not
+//! begun costs none of them anything. One that was begun stays spent, since the upstream had its load. The allowance in the
+//! context does not come back: an attempt that was taken for a retry stays taken, also if its wait is dropped.
 //!
 //! # Cost
 //!
-//! One [`CallContext`], where no layer further out has made it; one clone of the inner service and of the request. The
-//! second attempt boxes its state; the first does not. A budget costs a call one allocation and one or two atomic
-//! operations, [`Budget::rate`] a short lock. A policy is looked for only after a failure.
+//! One clone of the inner service and of the request, and no allocation for a call that has no context and no deadline of
+//! the layer's own, with or without a budget. A call that has one, as over HTTP, allocates what it keeps track of and reads
+//! the clock; and the [`CallContext`], where no layer further out has made it. Each further attempt boxes its state. A budget
+//! costs one or two atomic operations, [`Budget::rate`] a short lock and a look at the clock. A policy is looked for only
+//! after a failure.
 //!
 //! # Example
 //!
