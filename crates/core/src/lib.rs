@@ -20,6 +20,9 @@
 //! 7. [`Body`] is a response body that a layer can make as well as pass on; [`Payload`] is a request body that is wholly in
 //!    memory. [`Oneshot`] drives one clone of a service to readiness and calls it once; [`Answering`] turns
 //!    errors into responses at the edge of a stack.
+//! 8. [`EventReader`] says what the parts of a streamed answer are: content, signs of life, an end, or a [`StreamFailure`]
+//!    under a 200. [`OpenStream`] makes one for each answer ([`Bytewise`] for answers of any kind). What a layer has read of
+//!    an answer it leaves in an [`AnswerReport`] for those further out: how it truly ended, and its [`Usage`].
 //!
 //! # Cost
 //!
@@ -46,6 +49,7 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+mod answer_report;
 mod answering;
 mod body;
 mod body_end;
@@ -61,6 +65,8 @@ mod payload;
 mod refusal;
 mod replay;
 mod replay_body;
+mod stream;
+mod stream_failure;
 mod target;
 mod trail;
 mod verdict;
@@ -68,6 +74,7 @@ mod verdict;
 #[cfg(feature = "client")]
 pub use self::client::{Client, ClientFuture};
 pub use self::{
+    answer_report::AnswerReport,
     answering::{Answering, AnsweringFuture},
     body::Body,
     body_end::{BodyEnd, End, EndBody, OnBodyEnd},
@@ -81,6 +88,8 @@ pub use self::{
     refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
     replay::{ByClone, ByFn, Head, Http, HttpMark, HttpReplay, HttpReplayed, Mark, NoMark, NotReplayable, Replay},
     replay_body::{ReplayBody, Superseded},
+    stream::{Bytewise, BytewiseReader, Event, EventKind, EventReader, OpenStream, Usage},
+    stream_failure::StreamFailure,
     target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
     trail::{Attempt, Trail},
     verdict::Verdict,
