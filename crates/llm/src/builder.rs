@@ -137,7 +137,7 @@ fn address(dialect: Dialect, base: &str) -> Result<(Scheme, Authority, String), 
         return Err(fault("must be without a query"));
     }
     let path = target.path().trim_end_matches('/');
-    if dialect != Dialect::OpenAi && (path.ends_with("/openai") || path.ends_with("/openai/v1")) {
+    if dialect.is_azure() && (path.ends_with("/openai") || path.ends_with("/openai/v1")) {
         return Err(fault("must end before /openai"));
     }
     Ok((scheme, authority, path.to_owned()))
@@ -146,7 +146,7 @@ fn address(dialect: Dialect, base: &str) -> Result<(Scheme, Authority, String), 
 fn version(dialect: Dialect, version: Option<String>) -> Result<Option<String>, EndpointError> {
     let fault = |says| Err(EndpointError::new("api_version", says));
     match (dialect, version) {
-        (Dialect::OpenAi, Some(_)) => fault("is for Azure only"),
+        (_, Some(_)) if !dialect.is_azure() => fault("is for Azure only"),
         (Dialect::Azure, None) => Ok(Some(Endpoint::DEFAULT_API_VERSION.to_owned())),
         (_, Some(v)) if v.is_empty() || !v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') => {
             fault("must be a date such as 2024-10-21, or a word")
@@ -168,7 +168,7 @@ fn fixed_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), En
 
 /// The name may become a segment of a path, from which it must not climb. A deployment is one segment.
 fn check_name(dialect: Dialect, field: &'static str, name: &str) -> Result<(), EndpointError> {
-    let bad = name.chars().any(|c| c == '\\' || c.is_control() || (c == '/' && dialect != Dialect::OpenAi));
+    let bad = name.chars().any(|c| c == '\\' || c.is_control() || (c == '/' && dialect.is_azure()));
     if bad || name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(EndpointError::new(field, "must name models in plain text"));
     }

@@ -116,7 +116,7 @@ fn by_load(dialect: Dialect, status: StatusCode, headers: &HeaderMap, body: &Err
         498 => Some(Verdict::CapacityByDesign),
         429 => {
             let full = body.is_named(&["slow_down", "resource_unavailable"]) || body.says(&["resource unavailable"]);
-            let by_design = full || (dialect != Dialect::OpenAi && is_provisioned(headers, body));
+            let by_design = full || (dialect.is_azure() && is_provisioned(headers, body));
             Some(if by_design { Verdict::CapacityByDesign } else { Verdict::RateLimited })
         }
         _ => None,

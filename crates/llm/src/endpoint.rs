@@ -19,6 +19,13 @@ pub enum Dialect {
     Azure,
     /// Azure OpenAI under `/openai/v1`. The model in the body is the name of a deployment.
     AzureV1,
+    /// Anthropic's own API under `/v1/messages`. The model is named in the body.
+    Anthropic,
+    /// Gemini's own API. The model and whether to stream are named in the path. Its address that follows OpenAI's API is
+    /// [`OpenAi`](Self::OpenAi).
+    Gemini,
+    /// Ollama's own API under `/api`. Its address that follows OpenAI's API is [`OpenAi`](Self::OpenAi).
+    Ollama,
 }
 
 /// What a target is shown to be let in. It never prints its secret.
@@ -43,6 +50,16 @@ pub(crate) struct Parts {
     pub(crate) headers: HeaderMap,
     pub(crate) models: HashMap<Box<str>, Box<str>>,
     pub(crate) default_model: Option<Box<str>>,
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// Returns whether it is one of Azure's.
+    #[must_use]
+    pub const fn is_azure(self) -> bool {
+        matches!(self, Self::Azure | Self::AzureV1)
+    }
 }
 
 // === impl Credential ===

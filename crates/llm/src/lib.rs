@@ -76,6 +76,7 @@ mod classify;
 mod endpoint;
 mod error_body;
 mod facts;
+mod format;
 mod headers;
 mod hint;
 mod inspect;
@@ -93,6 +94,7 @@ pub use self::{
     classify::classify,
     endpoint::{Credential, Dialect, Endpoint},
     facts::{FactsError, RequestFacts},
+    format::Format,
     inspect::{Inspect, InspectFuture},
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},

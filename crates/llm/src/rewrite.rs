@@ -8,7 +8,7 @@ use http::{
     uri::{Parts, PathAndQuery},
 };
 
-use crate::{Call, Dialect, Endpoint, Operation, headers, percent};
+use crate::{Call, Dialect, Endpoint, Format, Operation, headers, percent};
 
 /// Fits a request to the endpoint of a target: address, path, credential, model. See the [crate docs](crate).
 ///
@@ -48,6 +48,7 @@ impl Rewrite<Request<Payload>> for LlmRewrite {
             parts.headers.insert(name.clone(), value.clone());
         }
         parts.extensions.insert(endpoint.dialect());
+        parts.extensions.insert(Format::of(endpoint.dialect(), call.operation()));
         let body = with_model(endpoint, &call, model, body)?;
         let rewritten = Rewritten::new(Request::from_parts(parts, body));
         Ok(match model.and_then(|model| Label::try_new(model).ok()) {
@@ -79,7 +80,7 @@ fn upstream(
     let mut target = String::with_capacity(128);
     target.push_str(endpoint.base_path());
     match endpoint.dialect() {
-        Dialect::OpenAi => {}
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Gemini | Dialect::Ollama => {}
         Dialect::AzureV1 => target.push_str("/openai/v1"),
         Dialect::Azure if !operation.has_body() => target.push_str("/openai"),
         Dialect::Azure => {
