@@ -66,7 +66,7 @@ fn client() -> Client<HttpsConnector<HttpConnector>, Payload> {
     http.enforce_http(false);
     http.set_connect_timeout(Some(Duration::from_secs(5)));
     let connector =
-        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(http);
     let client = HyperClient::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(60))

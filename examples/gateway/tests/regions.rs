@@ -2,10 +2,12 @@
 
 mod support;
 
+use buttress_core::{Client, Payload};
 use buttress_sim::{Fault, ProviderError};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt as _;
+use hyper_util::{client::legacy, rt::TokioExecutor};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -247,6 +249,24 @@ async fn headers_that_name_a_server_cannot_be_planted() {
 }
 
 #[tokio::test]
+async fn a_client_may_speak_http_2_and_stream_over_it() {
+    let running = Running::three().await;
+    running.break_region(0, Fault::Refuse);
+    let client: legacy::Client<_, Payload> =
+        legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let client = Client::new(client);
+    let mut answers = JoinSet::new();
+    for body in [CHAT, STREAM].repeat(10) {
+        answers.spawn(client.clone().oneshot(running.request(CHAT_PATH, body)));
+    }
+    for response in answers.join_all().await {
+        let response = response.expect("the gateway answers");
+        assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+        assert_eq!(read(response).await.header("x-served-by"), "westeurope");
+    }
+}
+
+#[tokio::test]
 async fn health_is_told_without_asking_a_region() {
     let running = Running::three().await;
     for (path, status) in [("/health/live", "alive"), ("/health/ready", "ready")] {
@@ -281,7 +301,7 @@ async fn a_body_of_unknown_length_is_bounded_too() {
     let running = Running::start(&["eastus"], "max_body_bytes = 1000").await;
     let chunks = http_body_util::StreamBody::new(frames(vec![Bytes::from(vec![b' '; 600]); 2]));
     let request = Request::post(format!("{}{CHAT_PATH}", running.url)).body(chunks).unwrap();
-    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let client = legacy::Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.unwrap();
     assert_eq!(response.status(), 413);
     assert_eq!(running.seen(), [0]);
