@@ -29,8 +29,8 @@ struct State {
     attempts_left: u32,
     /// How often the client has tried before, by its own word.
     client_retries: u32,
-    /// The failure domains that failed in this walk. The trail cannot tell: it keeps only its first attempts.
-    failed: Vec<Label>,
+    /// The targets that failed in this walk. The trail cannot tell: it keeps only its first attempts.
+    failed: Vec<Target>,
     /// Targets that must not be asked again by this request, for ever or until a time.
     barred: Vec<(Label, Option<Instant>)>,
     trail: Trail,
@@ -141,7 +141,13 @@ impl CallContext {
     /// Returns whether a target of `domain` has failed in this walk.
     #[must_use]
     pub fn tried(&self, domain: &Label) -> bool {
-        self.state().failed.contains(domain)
+        self.state().failed.iter().any(|target| target.failure_domain() == domain)
+    }
+
+    /// Returns whether `target` itself has failed in this walk.
+    #[must_use]
+    pub fn tried_target(&self, target: &Target) -> bool {
+        self.state().failed.iter().any(|failed| failed.name() == target.name())
     }
 
     /// Returns whether this request must not go to `target` again at `now`: an earlier attempt showed that it cannot be
@@ -156,7 +162,7 @@ impl CallContext {
     pub fn record(&self, attempt: Attempt) {
         let mut state = self.state();
         if let (Some(target), false) = (&attempt.target, attempt.verdict == Verdict::Success) {
-            state.failed.push(target.failure_domain().clone());
+            state.failed.push(target.clone());
             match attempt.bars {
                 Bars::Not => {}
                 Bars::Until(at) => state.barred.push((target.name().clone(), Some(at))),

@@ -1,6 +1,11 @@
 //! The upstreams a request may go to.
 
-use std::{error::Error, fmt, num::NonZeroU32, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+};
 
 use http::HeaderValue;
 
@@ -36,6 +41,9 @@ struct Facts {
     provider: Option<Label>,
     failure_domain: Label,
     capacity: NonZeroU32,
+    priority: u8,
+    cost: u64,
+    context: Option<NonZeroU64>,
 }
 
 /// Names the target that answered. The layer that chose the target puts it into the response's extensions.
@@ -153,6 +161,9 @@ impl Target {
             region: None,
             provider: None,
             capacity: NonZeroU32::MIN,
+            priority: 0,
+            cost: 0,
+            context: None,
         }))
     }
 
@@ -193,6 +204,27 @@ impl Target {
         self
     }
 
+    /// Sets the priority: 0 comes first, and what it cannot carry goes to 1, and so on. 0 by default.
+    #[must_use]
+    pub fn with_priority(mut self, priority: u8) -> Self {
+        self.facts().priority = priority;
+        self
+    }
+
+    /// Sets what the target costs, in any unit that is the same for all targets.
+    #[must_use]
+    pub fn with_cost(mut self, cost: u64) -> Self {
+        self.facts().cost = cost;
+        self
+    }
+
+    /// Sets how many tokens a request and its answer may have there together.
+    #[must_use]
+    pub fn with_context(mut self, tokens: NonZeroU64) -> Self {
+        self.facts().context = Some(tokens);
+        self
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &Label {
@@ -221,6 +253,24 @@ impl Target {
     #[must_use]
     pub fn capacity(&self) -> NonZeroU32 {
         self.0.capacity
+    }
+
+    /// Returns the priority, 0 before 1.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.0.priority
+    }
+
+    /// Returns what the target costs, compared with the others.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.0.cost
+    }
+
+    /// Returns how many tokens a request and its answer may have there together, where that is known.
+    #[must_use]
+    pub fn context(&self) -> Option<NonZeroU64> {
+        self.0.context
     }
 
     fn facts(&mut self) -> &mut Facts {
