@@ -1,11 +1,11 @@
 //! The layer and its settings.
 
-use std::{collections::HashSet, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use buttress_core::{HttpClassify, HttpRefusal, HttpReplay, Refusal, Rewrite, Rewritten, Target};
 use tower_layer::Layer;
 
-use crate::{ConfigError, RegionFailover};
+use crate::{Admit, ConfigError, Handle, HealthPolicy, Policy, RegionFailover, member::Rests, shared::Shared};
 
 /// Tries another target at once when one fails. See the [crate docs](crate).
 ///
@@ -22,7 +22,10 @@ pub struct RegionFailoverLayer<R = HttpReplay, W = Unchanged, C = HttpClassify, 
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) targets: Arc<[Target]>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) policy: Policy,
+    pub(crate) rests: Rests,
+    pub(crate) admit: Option<Arc<dyn Admit>>,
     pub(crate) allowance: NonZeroU32,
     pub(crate) attempt_timeout: Duration,
     pub(crate) repeat_all: bool,
@@ -35,22 +38,17 @@ pub struct Unchanged;
 // === impl RegionFailoverLayer ===
 
 impl RegionFailoverLayer {
-    /// Creates a layer for HTTP that tries `targets` in their order.
+    /// Creates a layer for HTTP that tries `targets` in their order. See [`policy`](Self::policy) for other ways.
     ///
     /// # Errors
     ///
     /// Fails if there is no target, or if two have one name.
     pub fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
-        let targets: Arc<[Target]> = targets.into_iter().collect();
-        if targets.is_empty() {
-            return Err(ConfigError::no_target());
-        }
-        let mut names = HashSet::new();
-        if let Some(twice) = targets.iter().find(|target| !names.insert(target.name().as_str())) {
-            return Err(ConfigError::twice(twice.name().clone()));
-        }
         let settings = Settings {
-            targets: Arc::clone(&targets),
+            shared: Arc::new(Shared::try_new(targets)?),
+            policy: Policy::Ordered,
+            rests: Rests::DEFAULT,
+            admit: None,
             allowance: NonZeroU32::new(5).expect("5 is not 0"),
             attempt_timeout: Duration::from_secs(30),
             repeat_all: false,
@@ -66,6 +64,44 @@ impl RegionFailoverLayer {
 }
 
 impl<R, W, C, M> RegionFailoverLayer<R, W, C, M> {
+    /// Sets by what rule a target is chosen. [`Policy::Ordered`] by default.
+    #[must_use]
+    pub const fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Sets the seed of all that is random. With one seed and one order of requests the choices are the same.
+    ///
+    /// To be set before the layer is used: the services it made before keep their own.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.shared = Arc::new(self.settings.shared.with_seed(seed));
+        self
+    }
+
+    /// Sets when a target is out, and how it comes back.
+    ///
+    /// To be set before the layer is used: the services it made before keep their own.
+    #[must_use]
+    pub fn health(mut self, policy: HealthPolicy) -> Self {
+        self.settings.shared = Arc::new(self.settings.shared.with_health(policy));
+        self
+    }
+
+    /// Sets who is asked before a target is chosen, such as a circuit breaker's handle: see [`Admit`].
+    #[must_use]
+    pub fn admit(mut self, admit: impl Admit + 'static) -> Self {
+        self.settings.admit = Some(Arc::new(admit));
+        self
+    }
+
+    /// Returns a handle that lists and operates the targets, also after the stack is boxed.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.settings.shared))
+    }
+
     /// Sets how many attempts all layers together may make, where no layer further out has set it. 5 by default.
     #[must_use]
     pub const fn allowance(mut self, attempts: NonZeroU32) -> Self {

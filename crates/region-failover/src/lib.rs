@@ -5,14 +5,16 @@
 //!
 //! # What it does
 //!
-//! 1. Targets are tried in the order given. An attempt that fails moves on to the next one at once, with no wait: waiting
-//!    is for a retry layer further out, which then walks the targets again.
-//! 2. A failure moves on if its [`Verdict`] says that another target may do better. A caller's fault, a filtered prompt or
-//!    a prompt that is too long goes straight back.
+//! 1. A target is chosen by a [`Policy`]: in the order given, by default; or by latency, load and health; by weight, cost,
+//!    turn, or a key. An attempt that fails moves on to another target at once, with no wait: waiting is for a retry layer
+//!    further out, which then walks the targets again.
+//! 2. A failure moves on if its [`Verdict`] says that another target may do better. A caller's fault or a filtered prompt
+//!    goes straight back; a prompt that is too long for one target goes only to one that is known to hold more.
 //! 3. What may have been done and cannot be repeated is not sent twice: a request that is not idempotent (by method, or by
 //!    an `Idempotency-Key`) moves on only if the failed attempt never began.
 //!    [`RegionFailoverLayer::repeat_all`] lifts this for services where repeating does no harm.
-//! 4. No failure domain is tried twice in one walk. Each attempt after the first draws on the one allowance in the
+//! 4. No target is tried twice in one walk, and one that shares a failure domain with a failed one only after all others.
+//!    Each attempt after the first draws on the one allowance in the
 //!    [`CallContext`], which retry and hedging draw on too. No attempt begins after the deadline of the context.
 //! 5. An attempt that brings no head of an answer within [`RegionFailoverLayer::attempt_timeout`], or by the deadline, is
 //!    dropped. The answer's body is not timed here.
@@ -22,10 +24,20 @@
 //!    context with the trail of attempts. The request's extensions hold the [`Target`](buttress_core::Target) during each
 //!    attempt, for layers further in.
 //!
+//! 8. What one request meets counts for those that follow. A target that asked for time is left alone until then by all of
+//!    them; one without credit or with a dead credential for minutes; a model that a target does not have is not asked of it
+//!    for a while. Five failures in a row, or little but failures, are an outage: the target then sees a single request now
+//!    and then, and returns, slowly, after it has served for a while ([`HealthPolicy`]). A caller that had no time is no
+//!    fault of the target's.
+//! 9. Where all targets are out, the one that is due back first is asked: it is better than none. What a target asked for
+//!    itself is kept all the same.
+//! 10. [`Handle`] lists, drains, ejects, restores and replaces targets while requests are under way.
+//!
 //! # When it refuses
 //!
 //! When several targets failed, no single answer is the truth. The layer then answers itself: `429` if all of them were
-//! throttling, with the soonest of their hints, and `503` otherwise; `504` if the deadline passed. If only one target was
+//! throttling, with the soonest of their hints, and `503` otherwise; `504` if the deadline passed. If all of them are left
+//! alone for now, it is `503` with the time at which the first returns, and no attempt. If only one target was
 //! tried and it answered, or all say that they do not have the model, that answer is returned as it came.
 //!
 //! # Cancellation
@@ -36,7 +48,9 @@
 //!
 //! Always ready: a target cannot be chosen before the request is seen, so each attempt makes a clone of the inner service
 //! ready. One [`CallContext`], where no layer further out has made it; one clone of request and service per attempt. A
-//! timer is registered only for an attempt that is not answered at once.
+//! timer is registered only for an attempt that is not answered at once. Choosing allocates nothing, and with
+//! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
+//! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks.
 //!
 //! # Example
 //!
@@ -66,15 +80,34 @@
 //! [`Verdict`]: buttress_core::Verdict
 //! [`CallContext`]: buttress_core::CallContext
 
+mod affinity;
+mod call;
+mod choice;
 mod error;
+mod fleet;
 mod future;
+mod handle;
+mod health;
+mod latency;
 mod layer;
+mod levels;
+mod member;
+mod policy;
 mod service;
+mod shared;
+#[cfg(test)]
+mod vectors;
 mod walk;
 
 pub use self::{
+    affinity::Affinity,
     error::ConfigError,
     future::ResponseFuture,
+    handle::{Handle, TargetReport},
+    health::HealthPolicy,
     layer::{RegionFailoverLayer, Unchanged},
+    member::Stance,
+    policy::Policy,
     service::RegionFailover,
+    shared::Admit,
 };

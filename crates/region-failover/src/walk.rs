@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use buttress_core::{CallContext, Class, Refusal, RefusalKind, Target, Verdict};
-use tokio::time::Instant;
+use buttress_core::{Class, Label, Refusal, RefusalKind, Verdict};
 
-/// One walk over the targets: where it stands, and what its failures have in common.
+/// One walk over the targets: whom it may not ask, and what its failures have in common.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    /// The next target to look at.
-    next: usize,
+    /// The targets that could not take the request.
+    pub(crate) passed: Vec<Label>,
+    /// The request is known not to fit into so many tokens.
+    pub(crate) context_over: u64,
     all_throttled: bool,
     all_model_gone: bool,
     /// One of the failed targets may be asked again.
@@ -43,35 +44,14 @@ impl Walk {
     pub(crate) const GUESS: Duration = Duration::from_secs(1);
 
     pub(crate) const fn new() -> Self {
-        Self { next: 0, all_throttled: true, all_model_gone: true, hope: false, soonest: Soonest::Unknown }
-    }
-
-    /// Moves on to the next target that this request may go to: one whose failure domain has not failed in this walk, and
-    /// that has not asked this request to stay away.
-    pub(crate) fn advance<'a>(
-        &mut self,
-        targets: &'a [Target],
-        context: &CallContext,
-        now: Instant,
-    ) -> Option<&'a Target> {
-        let (at, target) = self.candidates(targets, context, now).next()?;
-        self.next = at + 1;
-        Some(target)
-    }
-
-    /// Returns whether [`advance`](Self::advance) would find another target.
-    pub(crate) fn has_next(&self, targets: &[Target], context: &CallContext, now: Instant) -> bool {
-        self.candidates(targets, context, now).next().is_some()
-    }
-
-    fn candidates<'a>(
-        &self,
-        targets: &'a [Target],
-        context: &CallContext,
-        now: Instant,
-    ) -> impl Iterator<Item = (usize, &'a Target)> {
-        let open = move |target: &Target| !context.tried(target.failure_domain()) && !context.barred(target, now);
-        targets.iter().enumerate().skip(self.next).filter(move |(_, target)| open(target))
+        Self {
+            passed: Vec::new(),
+            context_over: 0,
+            all_throttled: true,
+            all_model_gone: true,
+            hope: false,
+            soonest: Soonest::Unknown,
+        }
     }
 
     /// Counts a failure.
@@ -111,18 +91,9 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buttress_core::{Attempt, Label, Outcome, RetryHint};
-    use std::num::NonZeroU32;
+    use buttress_core::{Outcome, RetryHint};
 
     const WORD: Outcome = Outcome::Word("test");
-
-    fn context() -> CallContext {
-        CallContext::new(NonZeroU32::MIN)
-    }
-
-    fn target(name: &str, domain: &str) -> Target {
-        Target::named(name).unwrap().with_failure_domain(Label::try_new(domain).unwrap())
-    }
 
     fn after_failures(classes: &[Class]) -> Walk {
         let mut walk = Walk::new();
@@ -139,27 +110,6 @@ mod tests {
             Verdicts::Sum(refusal) => refusal,
             Verdicts::AsItCame => panic!("several failures should be summed up"),
         }
-    }
-
-    #[test]
-    fn targets_are_walked_in_order_and_no_failure_domain_twice() {
-        let targets = [target("a1", "a"), target("a2", "a"), target("b", "b"), target("c", "c")];
-        let (mut walk, context) = (Walk::new(), context());
-        let mut names = Vec::new();
-        while let Some(target) = walk.advance(&targets, &context, Instant::now()) {
-            names.push(target.name().as_str());
-            context.record(Attempt::new(Some(target.clone()), Verdict::Transient, WORD, Duration::ZERO));
-        }
-        assert_eq!(names, ["a1", "b", "c"]);
-        assert!(!walk.has_next(&targets, &context, Instant::now()));
-    }
-
-    #[test]
-    fn a_target_that_was_passed_over_leaves_its_domain_untried() {
-        let targets = [target("a1", "a"), target("a2", "a")];
-        let (mut walk, context) = (Walk::new(), context());
-        assert_eq!(walk.advance(&targets, &context, Instant::now()), Some(&targets[0]));
-        assert_eq!(walk.advance(&targets, &context, Instant::now()), Some(&targets[1]));
     }
 
     #[test]

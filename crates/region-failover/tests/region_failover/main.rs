@@ -1,6 +1,7 @@
 //! What the layer does, seen from outside.
 
 use std::{
+    convert::Infallible,
     fmt,
     future::{Future, Ready, poll_fn, ready},
     num::NonZeroU32,
@@ -23,6 +24,7 @@ mod allowance;
 mod answers;
 mod deadlines;
 mod drops;
+mod memory;
 mod moves;
 mod plain;
 mod repetition;

@@ -1,0 +1,298 @@
+//! What all attempts of one request share.
+
+use std::{sync::Arc, time::Duration};
+
+use buttress_core::{
+    Attempt, CallContext, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite,
+    Rewritten, ServedBy, TransportErrorKind, Verdict,
+};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::{
+    RegionFailoverLayer,
+    choice::{Choice, Wish},
+    fleet::Fleet,
+    member::{Ended, Member},
+    walk::{Verdicts, Walk},
+};
+
+/// Where an attempt goes, and until when.
+#[derive(Clone, Debug)]
+pub(crate) struct Aim {
+    member: Arc<Member>,
+    model: Option<Label>,
+    begun: Instant,
+    pub(crate) until: Instant,
+    /// The time is the attempt's own, and not what was left to an impatient caller.
+    patient: bool,
+}
+
+/// An attempt under way. Dropped unfinished, nobody waited for its end.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) to: Aim,
+    finished: bool,
+}
+
+/// What all attempts of one request share.
+pub(crate) struct Call<S, R, W, C, M, Saved> {
+    pub(crate) service: S,
+    layer: Arc<RegionFailoverLayer<R, W, C, M>>,
+    /// The targets there were when the request came.
+    fleet: Arc<Fleet>,
+    saved: Saved,
+    pub(crate) context: CallContext,
+    key: Option<u64>,
+    walk: Walk,
+}
+
+/// What follows a failed attempt.
+pub(crate) enum Next<Req> {
+    Attempt(Aim, Req),
+    /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
+    AsItCame(bool),
+    Refuse(Refusal),
+}
+
+// === impl Call ===
+
+impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
+    pub(crate) fn new(
+        service: S,
+        layer: Arc<RegionFailoverLayer<R, W, C, M>>,
+        saved: Saved,
+        context: CallContext,
+        key: Option<u64>,
+    ) -> Self {
+        let fleet = layer.settings.shared.fleet();
+        Self { service, layer, fleet, saved, context, key, walk: Walk::new() }
+    }
+
+    pub(crate) fn start<Req>(&mut self, first: R::Request) -> Next<R::Request>
+    where
+        R: Replay<Req, Saved = Saved>,
+        W: Rewrite<R::Request>,
+    {
+        let now = Instant::now();
+        self.attempt(Some(first), now).unwrap_or_else(|refusal| {
+            let passed_over = || match self.returns_at(now) {
+                Some(at) => Refusal::new(RefusalKind::Unavailable, "every target is left alone for now")
+                    .with_retry_after(at.saturating_duration_since(now)),
+                None => Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless(),
+            };
+            Next::Refuse(refusal.unwrap_or_else(passed_over))
+        })
+    }
+
+    /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
+    /// does.
+    fn attempt<Req>(&mut self, mut first: Option<R::Request>, now: Instant) -> Result<Next<R::Request>, Option<Refusal>>
+    where
+        R: Replay<Req, Saved = Saved>,
+        W: Rewrite<R::Request>,
+    {
+        let mut refused = None;
+        while let Some(member) = self.choose(now) {
+            let layer = &*self.layer;
+            let target = member.target();
+            // Made again only now: that ends the failed attempt's body, which may still be on its way.
+            let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
+            if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+                return Err(Some(deadline_passed()));
+            }
+            layer.replay.aim(&mut request, target);
+            let refusal = match layer.rewrite.rewrite(request, target) {
+                Ok(Rewritten { request, model, .. })
+                    if !model.as_ref().is_some_and(|model| member.lacks(model, now)) =>
+                {
+                    return Ok(Next::Attempt(self.aim(member, model, now), request));
+                }
+                Ok(_) => Refusal::new(RefusalKind::NotFound, "no target has the model").hopeless(),
+                Err(refusal) => refusal,
+            };
+            debug!(upstream = %target.name(), reason = refusal.kind().code(), "target passed over");
+            self.walk.passed.push(target.name().clone());
+            refused = Some(refusal);
+        }
+        Err(refused)
+    }
+
+    fn choose<Req>(&self, now: Instant) -> Option<Arc<Member>>
+    where
+        R: Replay<Req, Saved = Saved>,
+    {
+        let repeatable = self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved);
+        self.choice(repeatable, now).make().cloned()
+    }
+
+    fn returns_at(&self, now: Instant) -> Option<Instant> {
+        self.choice(false, now).returns_at()
+    }
+
+    fn choice(&self, repeatable: bool, now: Instant) -> Choice<'_> {
+        let (settings, walk) = (&self.layer.settings, &self.walk);
+        let wish = Wish {
+            context: &self.context,
+            passed: &walk.passed,
+            key: self.key,
+            context_over: walk.context_over,
+            repeatable,
+        };
+        Choice {
+            fleet: &self.fleet,
+            policy: settings.policy,
+            health: &settings.shared.health,
+            dice: &settings.shared.dice,
+            admit: settings.admit.as_deref(),
+            wish,
+            now,
+        }
+    }
+
+    fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let timeout = self.context.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
+        // A timeout beyond what a clock can hold is no timeout; a day is as good.
+        let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
+        let until = self.context.deadline().map_or(own, |deadline| deadline.min(own));
+        Aim { member, model, begun, until, patient: until == own }
+    }
+
+    /// Says what follows an attempt; a `result` of `None` says that its time was over.
+    pub(crate) fn after<Req, Res, Err>(&mut self, to: &Aim, result: Option<Result<&Res, &Err>>) -> Next<R::Request>
+    where
+        R: Replay<Req, Saved = Saved>,
+        W: Rewrite<R::Request>,
+        C: Classify<Res, Err>,
+    {
+        let answered = matches!(result, Some(Ok(_)));
+        let class = match result {
+            Some(result) => self.layer.classify.classify(result),
+            None => Class::transport(TransportErrorKind::Timeout),
+        };
+        let now = Instant::now();
+        self.record(to, class, result.is_none(), now);
+        let served = !matches!(class.outcome, Outcome::Refused(_));
+        if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
+            return Next::AsItCame(served);
+        }
+        self.walk.failed(class);
+        if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+            return Next::Refuse(deadline_passed());
+        }
+        if let Some(next) = self.elsewhere(class, now) {
+            return next;
+        }
+        if class.verdict == Verdict::ContextTooLong {
+            return Next::AsItCame(served);
+        }
+        match self.walk.sum(answered, self.context.attempts_made() == 1) {
+            Verdicts::AsItCame => Next::AsItCame(served),
+            Verdicts::Sum(refusal) => Next::Refuse(refusal),
+        }
+    }
+
+    /// A request that is too long for one target may fit into another one, where that is known to hold more.
+    fn may_go_elsewhere(&mut self, to: &Aim, class: Class) -> bool {
+        match (class.verdict, to.member.target().context()) {
+            (Verdict::ContextTooLong, Some(tokens)) => {
+                self.walk.context_over = self.walk.context_over.max(tokens.get());
+                true
+            }
+            (verdict, _) => verdict.try_elsewhere(),
+        }
+    }
+
+    fn elsewhere<Req>(&mut self, class: Class, now: Instant) -> Option<Next<R::Request>>
+    where
+        R: Replay<Req, Saved = Saved>,
+        W: Rewrite<R::Request>,
+    {
+        let layer = &*self.layer;
+        let repeatable = !class.begun || layer.settings.repeat_all || layer.replay.is_idempotent(&self.saved);
+        if !repeatable || self.context.attempts_left() == 0 {
+            return None;
+        }
+        let next = self.attempt(None, now).ok()?;
+        // Taken last, since a target that the rewrite refuses costs no attempt.
+        self.context.take_attempt().then_some(next)
+    }
+
+    fn record(&self, to: &Aim, class: Class, timed_out: bool, now: Instant) {
+        let elapsed = now.saturating_duration_since(to.begun);
+        let Class { verdict, outcome, .. } = class;
+        let target = to.member.target();
+        debug!(upstream = %target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
+        self.context.record(Attempt::ended(target.clone(), class, elapsed, now));
+        if timed_out && !to.patient {
+            // A caller without time is no fault of the target's.
+            to.member.abandoned(elapsed, now);
+            return;
+        }
+        // A refusal of a layer further in says nothing of the target that the layer does not know itself.
+        if !matches!(outcome, Outcome::Refused(_)) {
+            let ended = Ended { class, model: to.model.as_ref(), elapsed };
+            let settings = &self.layer.settings;
+            if to.member.note(&settings.shared.health, &settings.rests, &ended, now) {
+                self.fleet.changed();
+            }
+        }
+    }
+
+    pub(crate) fn answer<Req, Res, Err>(&self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+    {
+        if let Ok(response) = &mut result {
+            let served_by = by.map(|Aim { member, model, .. }| ServedBy { target: member.target().clone(), model });
+            R::Mark::mark(response, served_by.as_ref(), &self.context);
+        }
+        result
+    }
+
+    pub(crate) fn refuse<Req, Res, Err>(&self, refusal: Refusal) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+        M: Refuse<Refusal, Res, Err>,
+    {
+        let mut result = self.layer.refusal.refuse(refusal);
+        if let Ok(response) = &mut result {
+            R::Mark::mark(response, None, &self.context);
+        }
+        result
+    }
+}
+
+fn deadline_passed() -> Refusal {
+    Refusal::new(RefusalKind::DeadlineExceeded, "the deadline passed before a target answered")
+        .with_guessed_retry_after(Walk::GUESS)
+}
+
+// === impl Aim ===
+
+impl Aim {
+    pub(crate) fn under_way(self) -> UnderWay {
+        self.member.began();
+        UnderWay { to: self, finished: false }
+    }
+}
+
+// === impl UnderWay ===
+
+impl UnderWay {
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Aim { member, begun, .. } = &self.to;
+        member.ended();
+        if !self.finished {
+            let now = Instant::now();
+            member.abandoned(now.saturating_duration_since(*begun), now);
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! The choice of a target for one attempt.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::Range,
+    sync::Arc,
+};
+
+use buttress_core::{CallContext, Label};
+use tokio::time::Instant;
+
+use crate::{
+    Admit, HealthPolicy, Policy,
+    fleet::Fleet,
+    member::{Member, Standing},
+    policy::{Dice, below, mix},
+};
+
+/// The choice of a target for one attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) policy: Policy,
+    pub(crate) health: &'a HealthPolicy,
+    pub(crate) dice: &'a Dice,
+    pub(crate) admit: Option<&'a dyn Admit>,
+    pub(crate) wish: Wish<'a>,
+    pub(crate) now: Instant,
+}
+
+/// What a request wants of a target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) context: &'a CallContext,
+    /// The targets that could not take this request, in this walk.
+    pub(crate) passed: &'a [Label],
+    /// What requests that should meet the same target have in common.
+    pub(crate) key: Option<u64>,
+    /// More than this many tokens must fit.
+    pub(crate) context_over: u64,
+    /// It could go elsewhere if it fails: then it may see how a target is that is out.
+    pub(crate) repeatable: bool,
+}
+
+/// Which targets come into question.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Domains {
+    /// Those that share no failure domain with one that failed.
+    Other,
+    Any,
+}
+
+/// A target that serves, and the part of its weight that counts.
+type Up<'a> = (&'a Arc<Member>, f64);
+
+// === impl Choice ===
+
+impl<'a> Choice<'a> {
+    /// Chooses a target; `None` if none of those that were not tried may be asked now.
+    pub(crate) fn make(&self) -> Option<&'a Arc<Member>> {
+        if let Some(member) = self.due() {
+            return Some(member);
+        }
+        // Almost always nothing has failed, and both rounds are the same.
+        let failed = self.wish.context.attempts_made() > 0;
+        let other = if failed { self.by_policy(Domains::Other) } else { None };
+        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
+    }
+
+    /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
+    pub(crate) fn returns_at(&self) -> Option<Instant> {
+        let at = |member: &Arc<Member>| match member.standing(self.health, self.now) {
+            Standing::Parked(at) | Standing::Out(at) => Some(at),
+            Standing::Up(_) | Standing::Drained => None,
+        };
+        self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
+    }
+
+    /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
+    fn due(&self) -> Option<&'a Arc<Member>> {
+        let Wish { context, repeatable, .. } = self.wish;
+        if !repeatable || context.attempts_made() > 0 || context.attempts_left() == 0 {
+            return None;
+        }
+        let member = self.fleet.take_due(self.health, self.now)?;
+        (self.is_open(member, Domains::Any) && member.claim_probe(self.health, self.now)).then_some(member)
+    }
+
+    fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
+        let all = 0..self.fleet.members().len();
+        let ups = || self.ups(all.clone(), domains);
+        match (self.policy, self.wish.key) {
+            (Policy::Ordered, _) => ups().next().map(|(member, _)| member),
+            (Policy::Sticky, Some(key)) => self.sticky(key, ups()),
+            (Policy::Balanced | Policy::Sticky, _) => self.balanced(domains),
+            (Policy::Weighted, _) => self.weighted(ups),
+            (Policy::Nearest, _) => least(ups(), |(member, _)| member.latency(self.now).unwrap_or(0.0)),
+            (Policy::Cheapest, _) => {
+                let price = ups().map(|(member, _)| member.target().cost()).min()?;
+                least(ups().filter(|(member, _)| member.target().cost() == price), |up| self.cost(up))
+            }
+            (Policy::RoundRobin, _) => {
+                let first = (self.dice.turn() % all.len().max(1) as u64) as usize;
+                let mut circle = self.ups(first..all.len(), domains).chain(self.ups(0..first, domains));
+                circle.next().map(|(member, _)| member)
+            }
+        }
+    }
+
+    /// Envoy's levels, and in the level that the dice name, the better of two.
+    fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
+        let levels = self.fleet.levels();
+        let level = if levels.len() == 1 { 0 } else { self.fleet.draw_level(self.dice, self.health, self.now) };
+        self.better_of_two(levels.get(level)?.clone(), domains).or_else(|| {
+            // It has nobody for this request. What is left is asked in the order of priority.
+            levels.iter().find_map(|range| self.better_of_two(range.clone(), domains))
+        })
+    }
+
+    fn better_of_two(&self, range: Range<usize>, domains: Domains) -> Option<&'a Arc<Member>> {
+        /// How often two are drawn before all are looked at.
+        const DRAWS: u32 = 3;
+        let n = range.len();
+        for _ in 0..if n > 2 { DRAWS } else { 0 } {
+            let dice = self.dice.roll();
+            let first = below(dice, n);
+            // Another one: the rest of the circle has n - 1.
+            let second = (first + 1 + below(mix(dice), n - 1)) % n;
+            let one = |at: usize| self.ups(range.start + at..range.start + at + 1, domains).next();
+            if let Some(member) = least(one(first).into_iter().chain(one(second)), |up| self.cost(up)) {
+                return Some(member);
+            }
+        }
+        least(self.ups(range, domains), |up| self.cost(up))
+    }
+
+    fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
+        let weight = |(member, factor): &Up<'_>| capacity(member) * factor.max(1e-6);
+        let total: f64 = ups().map(|up| weight(&up)).sum();
+        let mut at = unit(self.dice.roll()) * total;
+        let mut last = None;
+        for up in ups() {
+            at -= weight(&up);
+            last = Some(up.0);
+            if at < 0.0 {
+                break;
+            }
+        }
+        last
+    }
+
+    /// The first in the order that the key gives, whose load is not above 1.25 times its share.
+    fn sticky(&self, key: u64, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
+        const BOUND: f64 = 1.25;
+        let members = self.fleet.members();
+        let pending: f64 = members.iter().map(|member| f64::from(member.pending())).sum();
+        let each = (pending + 1.0) / members.iter().map(|member| capacity(member)).sum::<f64>();
+        let full = |member: &Member| f64::from(member.pending()) + 1.0 > (each * capacity(member) * BOUND).ceil();
+        // Weighted rendezvous hashing: the least of -w / ln(u), negated, for a u in (0, 1) that key and name give.
+        let rank = |member: &Member| {
+            let mut hasher = DefaultHasher::new();
+            (key, member.target().name().as_str()).hash(&mut hasher);
+            capacity(member) / unit(hasher.finish()).ln()
+        };
+        let ranked = ups.map(|(member, _)| (full(member), rank(member), member));
+        let first = ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        first.map(|(_, _, member)| member)
+    }
+
+    /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
+    fn least_bad(&self) -> Option<&'a Arc<Member>> {
+        let open = self.fleet.members().iter().filter(|member| self.is_open(member, Domains::Any));
+        let out = open.filter_map(|member| match member.standing(self.health, self.now) {
+            Standing::Out(at) => Some((self.wish.context.tried(member.target().failure_domain()), at, member)),
+            _ => None,
+        });
+        let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
+        // If it is due, this is how it is looked at.
+        member.claim_probe(self.health, self.now);
+        Some(member)
+    }
+
+    /// The members in `range` that serve and may be asked by this request.
+    fn ups(&self, range: Range<usize>, domains: Domains) -> impl Iterator<Item = Up<'a>> + use<'a> {
+        let choice = *self;
+        let members = choice.fleet.members().get(range).unwrap_or_default().iter();
+        members.filter(move |member| choice.is_open(member, domains)).filter_map(move |member| {
+            match member.standing(choice.health, choice.now) {
+                Standing::Up(factor) => Some((member, factor)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Whether the request may go to `member`, whatever its health.
+    fn is_open(&self, member: &Member, domains: Domains) -> bool {
+        let (target, context) = (member.target(), self.wish.context);
+        let tried = || {
+            context.tried_target(target)
+                || context.barred(target, self.now)
+                || (domains == Domains::Other && context.tried(target.failure_domain()))
+        };
+        // A request without a failure behind it need not be asked.
+        let open = self.fits(member) && (context.attempts_made() == 0 || !tried());
+        open && self.admit.is_none_or(|admit| admit.admits(target, self.now))
+    }
+
+    fn fits(&self, member: &Member) -> bool {
+        let Wish { passed, context_over, .. } = self.wish;
+        let holds = || member.target().context().is_some_and(|tokens| tokens.get() > context_over);
+        (context_over == 0 || holds()) && !passed.contains(member.target().name())
+    }
+
+    fn cost(&self, (member, factor): &Up<'_>) -> f64 {
+        member.cost(*factor, self.now)
+    }
+}
+
+/// Returns the member with the least `cost`; the first of equals.
+fn least<'a>(ups: impl Iterator<Item = Up<'a>>, cost: impl Fn(&Up<'a>) -> f64) -> Option<&'a Arc<Member>> {
+    let priced = ups.map(|up| (cost(&up), up.0));
+    priced.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, member)| member)
+}
+
+fn capacity(member: &Member) -> f64 {
+    f64::from(member.target().capacity().get())
+}
+
+/// Returns a number in (0, 1) from random `bits`.
+fn unit(bits: u64) -> f64 {
+    ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::{Ended, Rests, Stance};
+    use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
+    use proptest::prelude::*;
+    use std::{
+        collections::HashMap,
+        num::{NonZeroU32, NonZeroU64},
+        time::Duration,
+    };
+
+    const HEALTH: HealthPolicy = HealthPolicy::DEFAULT;
+    const WORD: Outcome = Outcome::Word("test");
+
+    /// A fleet, and one request that looks for its targets.
+    struct Scene {
+        fleet: Fleet,
+        dice: Dice,
+        context: CallContext,
+        passed: Vec<Label>,
+        key: Option<u64>,
+        context_over: u64,
+        now: Instant,
+    }
+
+    impl Scene {
+        fn new(targets: impl IntoIterator<Item = Target>) -> Self {
+            let context = CallContext::new(NonZeroU32::new(1000).unwrap());
+            let (fleet, dice) = (Fleet::new(targets, None), Dice::new(42));
+            Self { fleet, dice, context, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
+        }
+
+        fn of(names: &[&str]) -> Self {
+            Self::new(names.iter().map(|name| Target::named(name).unwrap()))
+        }
+
+        fn choice(&self, policy: Policy) -> Choice<'_> {
+            let Self { fleet, dice, context, passed, key, context_over, now } = self;
+            let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true };
+            Choice { fleet, policy, health: &HEALTH, dice, admit: None, wish, now: *now }
+        }
+
+        fn choose(&self, policy: Policy) -> Option<&str> {
+            self.choice(policy).make().map(|member| member.target().name().as_str())
+        }
+
+        fn member(&self, name: &str) -> &Member {
+            self.fleet.find(&Label::try_new(name).unwrap()).unwrap()
+        }
+
+        fn note(&self, name: &str, verdict: Verdict, hint: Option<u64>, ms: u64) {
+            let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
+            let class = Class::new(verdict, WORD).with_hint(hint);
+            let ended = Ended { class, model: None, elapsed: Duration::from_millis(ms) };
+            self.member(name).note(&HEALTH, &Rests::DEFAULT, &ended, self.now);
+            self.fleet.changed();
+        }
+
+        fn kill(&self, name: &str) {
+            (0..5).for_each(|_| self.note(name, Verdict::Transient, None, 1));
+        }
+
+        /// How often each target is chosen, in 1000 requests of one attempt.
+        fn counts(&self, policy: Policy) -> HashMap<String, u32> {
+            let mut counts = HashMap::new();
+            for _ in 0..1000 {
+                *counts.entry(self.choose(policy).unwrap().to_owned()).or_default() += 1;
+            }
+            counts
+        }
+
+        /// The targets of one request, each of which fails.
+        fn walk(&self, policy: Policy) -> Vec<String> {
+            let mut names = Vec::new();
+            while let Some(member) = self.choice(policy).make() {
+                names.push(member.target().name().as_str().to_owned());
+                let target = member.target().clone();
+                self.context.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
+            }
+            names
+        }
+    }
+
+    fn n(capacity: u32) -> NonZeroU32 {
+        NonZeroU32::new(capacity).unwrap()
+    }
+
+    fn domain(name: &str, domain: &str) -> Target {
+        Target::named(name).unwrap().with_failure_domain(Label::try_new(domain).unwrap())
+    }
+
+    #[test]
+    fn every_policy_walks_all_targets_and_none_twice() {
+        for policy in Policy::ALL {
+            for key in [None, Some(7)] {
+                let scene = Scene { key, ..Scene::of(&["a", "b", "c", "d", "e"]) };
+                let mut names = scene.walk(policy);
+                names.sort();
+                assert_eq!(names, ["a", "b", "c", "d", "e"], "{policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_failure_domain_comes_first_and_a_sibling_only_after_all_others() {
+        for policy in Policy::ALL {
+            let targets = [domain("a1", "a"), domain("a2", "a"), domain("b1", "b"), domain("b2", "b")];
+            let names = Scene::new(targets).walk(policy);
+            assert_ne!(names[0][..1], names[1][..1], "{policy:?}: {names:?}");
+            assert_eq!(names.len(), 4);
+        }
+    }
+
+    #[test]
+    fn priorities_are_walked_in_their_order_whatever_the_order_given() {
+        let ranked = |name, priority| Target::named(name).unwrap().with_priority(priority);
+        let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
+        assert_eq!(scene.walk(Policy::Ordered), ["first", "second", "third"]);
+        let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
+        assert_eq!(scene.counts(Policy::Balanced), HashMap::from([("first".to_owned(), 1000)]));
+    }
+
+    #[test]
+    fn a_level_that_lost_half_its_weight_spills_thirty_percent() {
+        let ranked = |name, priority| Target::named(name).unwrap().with_priority(priority);
+        let scene = Scene::new([ranked("a", 0), ranked("b", 0), ranked("c", 1)]);
+        scene.note("b", Verdict::RateLimited, Some(600), 1);
+        let counts = scene.counts(Policy::Balanced);
+        assert!((250..350).contains(&counts["c"]) && !counts.contains_key("b"), "{counts:?}");
+    }
+
+    #[test]
+    fn a_target_that_asked_for_time_gets_it_from_all_requests() {
+        for policy in Policy::ALL {
+            let mut scene = Scene::of(&["a", "b", "c"]);
+            scene.note("a", Verdict::RateLimited, Some(30), 1);
+            assert!(!scene.counts(policy).contains_key("a"), "{policy:?}");
+            assert_eq!(scene.walk(policy).len(), 2, "not even when all others have failed");
+            scene.passed = ["b", "c"].map(|name| Label::try_new(name).unwrap()).into();
+            assert_eq!(scene.choice(policy).returns_at(), Some(scene.now + Duration::from_secs(30)));
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_out_is_asked_last_and_once_in_a_while_first() {
+        for policy in Policy::ALL {
+            let mut scene = Scene::of(&["a", "b"]);
+            scene.kill("a");
+            assert_eq!(scene.counts(policy), HashMap::from([("b".to_owned(), 1000)]), "{policy:?}");
+            scene.now += Duration::from_secs(6);
+            assert_eq!(scene.counts(policy)["a"], 1, "{policy:?}: one request sees how it is");
+            scene.passed = vec![Label::try_new("b").unwrap()];
+            assert_eq!(scene.choose(policy), Some("a"), "{policy:?}: better than nothing");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_repeated_is_no_probe() {
+        let mut scene = Scene::of(&["a", "b"]);
+        scene.kill("a");
+        scene.now += Duration::from_secs(6);
+        let mut choice = scene.choice(Policy::Ordered);
+        choice.wish.repeatable = false;
+        assert_eq!(choice.make().unwrap().target().name().as_str(), "b");
+    }
+
+    #[test]
+    fn the_better_of_two_is_the_faster_and_the_less_loaded() {
+        let scene = Scene::of(&["fast", "slow", "loaded"]);
+        for (name, ms) in [("fast", 100), ("slow", 1000), ("loaded", 100)] {
+            scene.note(name, Verdict::Success, None, ms);
+        }
+        (0..50).for_each(|_| scene.member("loaded").began());
+        let counts = scene.counts(Policy::Balanced);
+        assert!(counts["fast"] > 600, "{counts:?}");
+    }
+
+    #[test]
+    fn capacity_shares_the_load() {
+        let scene = Scene::new([
+            Target::named("small").unwrap().with_capacity(n(1)),
+            Target::named("large").unwrap().with_capacity(n(3)),
+        ]);
+        let counts = scene.counts(Policy::Weighted);
+        assert!((700..800).contains(&counts["large"]), "{counts:?}");
+    }
+
+    #[test]
+    fn cost_and_latency_and_turn_are_what_their_policies_go_by() {
+        let priced = |name, cost| Target::named(name).unwrap().with_cost(cost);
+        let scene = Scene::new([priced("dear", 9), priced("cheap", 1), priced("fair", 3)]);
+        assert_eq!(scene.walk(Policy::Cheapest), ["cheap", "fair", "dear"]);
+        let scene = Scene::of(&["far", "near"]);
+        scene.note("far", Verdict::Success, None, 200);
+        scene.note("near", Verdict::Success, None, 20);
+        assert_eq!(scene.choose(Policy::Nearest), Some("near"));
+        let scene = Scene::of(&["a", "b", "c"]);
+        let turns: Vec<_> = (0..4).map(|_| scene.choose(Policy::RoundRobin).unwrap()).collect();
+        assert_eq!(turns, ["a", "b", "c", "a"]);
+    }
+
+    #[test]
+    fn a_key_keeps_its_target_until_that_has_more_than_its_share() {
+        let names: Vec<String> = (0..10).map(|i| format!("t{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut scene = Scene::of(&names);
+        let mut homes = Vec::new();
+        for key in 0..100 {
+            scene.key = Some(key);
+            let home = scene.choose(Policy::Sticky).unwrap().to_owned();
+            assert_eq!(scene.choose(Policy::Sticky), Some(home.as_str()));
+            homes.push(home);
+        }
+        assert!(homes.iter().collect::<std::collections::HashSet<_>>().len() > 7, "keys are spread");
+        scene.key = Some(0);
+        (0..5).for_each(|_| scene.member(&homes[0]).began());
+        assert_ne!(scene.choose(Policy::Sticky), Some(homes[0].as_str()));
+        scene.note(&homes[1], Verdict::RateLimited, Some(30), 1);
+        for key in 0..100 {
+            scene.key = Some(key);
+            let moved = homes[key as usize] != homes[1] && homes[key as usize] != homes[0];
+            assert!(
+                !moved || scene.choose(Policy::Sticky) == Some(homes[key as usize].as_str()),
+                "only its own keys move"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_goes_only_where_it_is_known_to_fit() {
+        let sized = |name, tokens| Target::named(name).unwrap().with_context(NonZeroU64::new(tokens).unwrap());
+        let mut scene = Scene::new([sized("8k", 8000), Target::named("any").unwrap(), sized("128k", 128_000)]);
+        scene.context_over = 8000;
+        assert_eq!(scene.walk(Policy::Ordered), ["128k"]);
+    }
+
+    #[test]
+    fn a_drained_target_gets_nothing_and_takes_no_share() {
+        for policy in Policy::ALL {
+            let scene = Scene::of(&["a", "b"]);
+            scene.member("a").set_stance(Stance::Drained);
+            scene.fleet.changed();
+            assert_eq!(scene.counts(policy), HashMap::from([("b".to_owned(), 1000)]), "{policy:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_long_as_a_target_may_be_asked_one_is_chosen(
+            targets in proptest::collection::vec((0..3_u8, 0..3_u8, 1..5_u32, 0..4_u8), 1..12),
+            policy in 0..Policy::ALL.len(),
+            key in proptest::option::of(any::<u64>()),
+        ) {
+            let target = |(i, &(priority, group, capacity, _)): (usize, &(u8, u8, u32, u8))| {
+                domain(&format!("t{i}"), &format!("d{group}")).with_priority(priority).with_capacity(n(capacity))
+            };
+            let scene = Scene { key, ..Scene::new(targets.iter().enumerate().map(target)) };
+            let mut askable = 0;
+            for (i, (.., fate)) in targets.iter().enumerate() {
+                let name = format!("t{i}");
+                match fate {
+                    0 => scene.note(&name, Verdict::RateLimited, Some(60), 1),
+                    1 => scene.member(&name).set_stance(Stance::Drained),
+                    2 => scene.kill(&name),
+                    _ => {}
+                }
+                askable += u32::from(*fate >= 2);
+            }
+            prop_assert_eq!(scene.walk(Policy::ALL[policy]).len() as u32, askable);
+        }
+    }
+}

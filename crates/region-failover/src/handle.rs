@@ -1,0 +1,106 @@
+//! What an operator sees of the targets, and does to them.
+
+use std::{sync::Arc, time::Duration};
+
+use buttress_core::{Label, Target};
+use tokio::time::Instant;
+
+use crate::{
+    ConfigError, Stance,
+    member::{Member, Standing},
+    shared::Shared,
+};
+
+/// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+/// What is known of a target at a moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TargetReport {
+    /// The target.
+    pub target: Target,
+    /// What an operator wants of it.
+    pub stance: Stance,
+    /// Its health, from 0 (out) to 1.
+    pub health: f64,
+    /// How many requests are under way there, to the head of their answers.
+    pub pending: u32,
+    /// The moving average of its time to the head of an answer.
+    pub latency: Option<Duration>,
+    /// How long it is left alone because it asked for that, or cannot serve anybody.
+    pub parked: Option<Duration>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// Returns what is known of each target at `now`, by priority.
+    #[must_use]
+    pub fn list(&self, now: Instant) -> Vec<TargetReport> {
+        self.0.fleet().members().iter().map(|member| self.report(member, now)).collect()
+    }
+
+    /// Sends no new requests to the target called `name`; those under way end in their own time. Returns whether there is
+    /// such a target.
+    pub fn drain(&self, name: &Label) -> bool {
+        self.with(name, |member| member.set_stance(Stance::Drained))
+    }
+
+    /// Sends no requests to the target called `name` for `time` from `now`. Returns whether there is such a target.
+    pub fn eject(&self, name: &Label, time: Duration, now: Instant) -> bool {
+        self.with(name, |member| member.park(time, now))
+    }
+
+    /// Forgets all that is held against the target called `name`: its failures, its hints, and that it was drained. Returns
+    /// whether there is such a target.
+    pub fn restore(&self, name: &Label) -> bool {
+        self.with(name, Member::restore)
+    }
+
+    /// Takes what an active probe of the target called `name` came to at `now`: one that costs nothing, such as a list of
+    /// models. `alive` can bring the next look at a target that is out forward, but only a request that was served brings it
+    /// back: a server may list its models and serve none. Returns whether there is such a target.
+    pub fn probed(&self, name: &Label, alive: bool, now: Instant) -> bool {
+        self.with(name, |member| member.probed(&self.0.health, alive, now))
+    }
+
+    /// Puts `targets` in the place of those that were. What is known of a target of the same name stays known; requests and
+    /// streams under way go on.
+    ///
+    /// # Errors
+    ///
+    /// Fails, and changes nothing, if there is no target, or if two have one name.
+    pub fn replace(&self, targets: impl IntoIterator<Item = Target>) -> Result<(), ConfigError> {
+        self.0.replace(targets)
+    }
+
+    fn with(&self, name: &Label, f: impl FnOnce(&Member)) -> bool {
+        let fleet = self.0.fleet();
+        let Some(member) = fleet.find(name) else { return false };
+        f(member);
+        fleet.changed();
+        true
+    }
+
+    fn report(&self, member: &Member, now: Instant) -> TargetReport {
+        let standing = member.standing(&self.0.health, now);
+        let parked = match standing {
+            Standing::Parked(until) => Some(until.saturating_duration_since(now)),
+            _ => None,
+        };
+        TargetReport {
+            target: member.target().clone(),
+            stance: member.stance(),
+            health: member.health(&self.0.health, now),
+            pending: member.pending(),
+            latency: member.latency(now).map(Duration::from_secs_f64),
+            parked,
+        }
+    }
+}

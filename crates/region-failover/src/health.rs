@@ -1,0 +1,345 @@
+//! How well a target is.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When a target is out, and how it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthPolicy {
+    pub(crate) outage_after: u32,
+    pub(crate) probe_every: Duration,
+    pub(crate) hysteresis: Duration,
+    pub(crate) slow_start: Duration,
+}
+
+/// How well a target is, from what became of the requests it was sent.
+///
+/// A failure or two are a hiccup: they lower the score, and successes raise it again. A run of them, or most of what was
+/// sent over a while, is an outage: the target is out, and sees a single request now and then. When one of those is served
+/// it must stay well for a while before it counts again, and then takes up its load slowly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Health {
+    /// The moving average of successes, in [0, 1].
+    score: f64,
+    /// How many failures there were since the last success.
+    run: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Up,
+    /// Out. `probes` were sent in vain; `sent` says that one is under way.
+    Out {
+        next_probe: Instant,
+        probes: u32,
+        sent: bool,
+    },
+    /// Served a request again at `since`, and has not failed since.
+    Returning {
+        since: Instant,
+        next_probe: Instant,
+    },
+    /// Takes up its load.
+    Starting {
+        since: Instant,
+    },
+}
+
+// === impl HealthPolicy ===
+
+impl HealthPolicy {
+    /// Five failures in a row, a first probe after 5 s, 30 s without a failure to return, 60 s to take up the load.
+    pub const DEFAULT: Self = Self {
+        outage_after: 5,
+        probe_every: Duration::from_secs(5),
+        hysteresis: Duration::from_secs(30),
+        slow_start: Duration::from_secs(60),
+    };
+
+    /// Sets how many failures in a row are an outage. One at least.
+    #[must_use]
+    pub const fn outage_after(mut self, failures: u32) -> Self {
+        self.outage_after = if failures == 0 { 1 } else { failures };
+        self
+    }
+
+    /// Sets how long a target that is out is left alone before one request is sent to see how it is. Each that fails
+    /// doubles it, up to 12 times as long.
+    #[must_use]
+    pub const fn probe_every(mut self, interval: Duration) -> Self {
+        self.probe_every = interval;
+        self
+    }
+
+    /// Sets how long a target must serve single requests without a failure before it counts again.
+    #[must_use]
+    pub const fn hysteresis(mut self, time: Duration) -> Self {
+        self.hysteresis = time;
+        self
+    }
+
+    /// Sets how long a target that counts again takes to take up its whole load, from a tenth of it.
+    #[must_use]
+    pub const fn slow_start(mut self, time: Duration) -> Self {
+        self.slow_start = time;
+        self
+    }
+
+    fn patience(&self, probes: u32) -> Duration {
+        self.probe_every.saturating_mul(1_u32.checked_shl(probes).unwrap_or(12).min(12))
+    }
+
+    /// The part of its load that a target takes `time` after it began to: Envoy's slow start with an aggression of 1.
+    fn ramp(&self, time: Duration) -> f64 {
+        if self.slow_start.is_zero() {
+            return 1.0;
+        }
+        (time.as_secs_f64().max(1e-9) / self.slow_start.as_secs_f64()).clamp(Health::RAMP_FROM, 1.0)
+    }
+}
+
+impl Default for HealthPolicy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// How much one request weighs in the score.
+    const WEIGHT: f64 = 0.1;
+    /// A score below this is an outage, however the failures are spread.
+    const FLOOR: f64 = 0.3;
+    const RAMP_FROM: f64 = 0.1;
+
+    pub(crate) const fn new() -> Self {
+        Self { score: 1.0, run: 0, state: State::Up }
+    }
+
+    pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
+        self.score += (1.0 - self.score) * Self::WEIGHT;
+        self.run = 0;
+        self.state = match self.at(policy, now) {
+            State::Out { .. } => State::Returning { since: now, next_probe: add(now, policy.probe_every / 5) },
+            state => state,
+        };
+    }
+
+    pub(crate) fn failed(&mut self, policy: &HealthPolicy, now: Instant) {
+        self.score -= self.score * Self::WEIGHT;
+        self.run = self.run.saturating_add(1);
+        let out = |probes: u32| State::Out { next_probe: add(now, policy.patience(probes)), probes, sent: false };
+        self.state = match self.at(policy, now) {
+            State::Out { probes, sent: true, .. } => out(probes.saturating_add(1)),
+            // A request from before the outage: no news.
+            state @ State::Out { .. } => state,
+            State::Returning { .. } => out(1),
+            _ if self.run >= policy.outage_after || self.score < Self::FLOOR => out(0),
+            state => state,
+        };
+    }
+
+    /// Returns what part of its weight the target counts for, in [0, 1].
+    pub(crate) fn factor(&self, policy: &HealthPolicy, now: Instant) -> f64 {
+        match self.at(policy, now) {
+            State::Up => self.score,
+            State::Out { .. } | State::Returning { .. } => 0.0,
+            State::Starting { since } => self.score * policy.ramp(now.saturating_duration_since(since)),
+        }
+    }
+
+    /// Returns whether requests go there as a rule.
+    #[cfg(test)]
+    fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
+        matches!(self.at(policy, now), State::Up | State::Starting { .. })
+    }
+
+    /// Returns whether one request may be sent to see how the target is, and counts it as sent.
+    pub(crate) fn probe(&mut self, policy: &HealthPolicy, now: Instant) -> bool {
+        let state = self.at(policy, now);
+        self.state = match state {
+            State::Out { next_probe, probes, .. } if next_probe <= now => {
+                // Until it is known what became of it, no other one. If it is never known, time goes on.
+                State::Out { next_probe: add(now, policy.patience(probes)), probes, sent: true }
+            }
+            State::Returning { since, next_probe } if next_probe <= now => {
+                State::Returning { since, next_probe: add(now, policy.probe_every / 5) }
+            }
+            state => state,
+        };
+        self.state != state
+    }
+
+    /// Says that there is reason to look again: a probe without tokens was answered. Only a request can bring a target back.
+    pub(crate) fn look_again(&mut self, now: Instant) {
+        if let State::Out { next_probe, .. } = &mut self.state {
+            *next_probe = now.min(*next_probe);
+        }
+    }
+
+    /// Returns when the next request may go there, if the target is out.
+    pub(crate) fn returns_at(&self, policy: &HealthPolicy, now: Instant) -> Option<Instant> {
+        match self.at(policy, now) {
+            State::Up | State::Starting { .. } => None,
+            State::Out { next_probe, .. } | State::Returning { next_probe, .. } => Some(next_probe),
+        }
+    }
+
+    /// The state at `now`: time alone moves it on.
+    fn at(&self, policy: &HealthPolicy, now: Instant) -> State {
+        match self.state {
+            State::Returning { since, .. } if now.saturating_duration_since(since) >= policy.hysteresis => {
+                let since = add(since, policy.hysteresis);
+                Self { state: State::Starting { since }, ..*self }.at(policy, now)
+            }
+            State::Starting { since } if now.saturating_duration_since(since) >= policy.slow_start => State::Up,
+            state => state,
+        }
+    }
+}
+
+fn add(now: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+    now.checked_add(time).unwrap_or(now + FAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::{list, number, section};
+    use proptest::prelude::*;
+
+    const POLICY: HealthPolicy = HealthPolicy::DEFAULT;
+
+    const fn s(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn out(now: Instant) -> Health {
+        let mut health = Health::new();
+        (0..5).for_each(|_| health.failed(&POLICY, now));
+        assert!(!health.is_up(&POLICY, now));
+        health
+    }
+
+    #[test]
+    fn a_hiccup_lowers_the_score_and_a_run_of_failures_is_an_outage() {
+        let (now, mut health) = (Instant::now(), Health::new());
+        (0..4).for_each(|_| health.failed(&POLICY, now));
+        let low = health.factor(&POLICY, now);
+        assert!(low < 0.7 && low > 0.5 && health.is_up(&POLICY, now));
+        (0..30).for_each(|_| health.succeeded(&POLICY, now));
+        assert!(health.factor(&POLICY, now) > 0.95);
+        (0..5).for_each(|_| health.failed(&POLICY, now));
+        assert_eq!(health.factor(&POLICY, now), 0.0);
+    }
+
+    #[test]
+    fn failures_without_a_run_are_an_outage_when_they_are_most_of_what_happens() {
+        let (now, mut health) = (Instant::now(), Health::new());
+        let calls = (0..200).take_while(|i| {
+            if i % 5 == 4 {
+                health.succeeded(&POLICY, now)
+            } else {
+                health.failed(&POLICY, now)
+            }
+            health.is_up(&POLICY, now)
+        });
+        assert!(calls.count() < 60, "four failures of five");
+        let mut half = Health::new();
+        for i in 0..1000 {
+            if i % 2 == 0 { half.succeeded(&POLICY, now) } else { half.failed(&POLICY, now) }
+        }
+        assert!(half.is_up(&POLICY, now) && half.factor(&POLICY, now) < 0.6, "a brownout is carried by the score");
+    }
+
+    #[test]
+    fn a_target_that_is_out_sees_one_request_now_and_then_and_ever_more_rarely() {
+        let begun = Instant::now();
+        let (mut now, mut health, mut gaps) = (begun, out(begun), Vec::new());
+        let mut last = begun;
+        while gaps.len() < 6 {
+            now += Duration::from_millis(100);
+            if health.probe(&POLICY, now) {
+                assert!(!health.probe(&POLICY, now), "one at a time");
+                gaps.push(now.duration_since(last).as_secs());
+                last = now;
+                health.failed(&POLICY, now);
+            }
+        }
+        assert_eq!(gaps, [5, 10, 20, 40, 60, 60]);
+    }
+
+    #[test]
+    fn a_target_returns_after_30_s_without_a_failure_and_takes_up_its_load_in_60_s() {
+        let begun = Instant::now();
+        let mut health = out(begun);
+        let back = begun + s(5);
+        assert!(health.probe(&POLICY, back));
+        health.succeeded(&POLICY, back);
+        assert!(!health.is_up(&POLICY, back + s(29)) && health.is_up(&POLICY, back + s(30)));
+        (0..60).for_each(|_| health.succeeded(&POLICY, back + s(30)));
+        for (at, factor) in [(30, 0.1), (60, 0.5), (90, 1.0)] {
+            let got = health.factor(&POLICY, back + s(at));
+            assert!((got - factor).abs() < 0.01, "{at} s: {got}");
+        }
+    }
+
+    #[test]
+    fn a_failure_on_the_way_back_begins_it_anew() {
+        let begun = Instant::now();
+        let mut health = out(begun);
+        health.succeeded(&POLICY, begun + s(5));
+        health.failed(&POLICY, begun + s(20));
+        assert!(!health.is_up(&POLICY, begun + s(40)));
+        health.succeeded(&POLICY, begun + s(41));
+        assert!(health.is_up(&POLICY, begun + s(71)));
+    }
+
+    #[test]
+    fn a_probe_without_tokens_brings_the_next_look_forward_and_nothing_more() {
+        let now = Instant::now();
+        let mut health = out(now);
+        assert!(!health.probe(&POLICY, now + s(1)));
+        health.look_again(now + s(1));
+        assert!(!health.is_up(&POLICY, now + s(1)) && health.probe(&POLICY, now + s(1)));
+    }
+
+    #[test]
+    fn the_ramp_is_envoys_slow_start() {
+        for case in list(&section("slow_start")["cases"]) {
+            let policy = POLICY.slow_start(s(number(&case["window_s"])));
+            let factor = case["factor"].as_f64().expect("a number");
+            assert!((policy.ramp(s(number(&case["t_s"]))) - factor).abs() < 1e-9, "{case}");
+        }
+        assert_eq!(POLICY.slow_start(Duration::ZERO).ramp(Duration::ZERO), 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn health_stays_within_its_bounds_whatever_happens(
+            events in proptest::collection::vec((0..4_u8, 0..20_000_u64), 0..300),
+            policy in (0..20_u32, 0..u64::MAX, 0..100_u64, 0..100_u64),
+        ) {
+            let (outage, probe, hysteresis, slow) = policy;
+            let policy = POLICY.outage_after(outage).probe_every(Duration::from_secs(probe));
+            let policy = policy.hysteresis(s(hysteresis)).slow_start(s(slow));
+            let (mut now, mut health) = (Instant::now(), Health::new());
+            for (event, ms) in events {
+                now += Duration::from_millis(ms);
+                match event {
+                    0 => health.succeeded(&policy, now),
+                    1 => health.failed(&policy, now),
+                    2 => drop(health.probe(&policy, now)),
+                    _ => health.look_again(now),
+                }
+                let factor = health.factor(&policy, now);
+                prop_assert!((0.0..=1.0).contains(&factor));
+                prop_assert_eq!(health.is_up(&policy, now), health.returns_at(&policy, now).is_none());
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What all services of one layer share.
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use buttress_core::Target;
+use tokio::time::Instant;
+
+use crate::{ConfigError, HealthPolicy, fleet::Fleet, policy::Dice};
+
+/// What all services of one layer share: the targets, and the randomness of choices.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    fleet: ArcSwap<Fleet>,
+    pub(crate) dice: Dice,
+    pub(crate) health: HealthPolicy,
+}
+
+/// Says whether a target may be asked: a circuit breaker, or whoever else knows. Any `Fn(&Target, Instant) -> bool` does.
+///
+/// It is asked for each target that comes into question, so it must be quick. A target that it does not admit is passed over
+/// without an attempt.
+pub trait Admit: Send + Sync {
+    /// Returns whether `target` may be asked at `now`.
+    fn admits(&self, target: &Target, now: Instant) -> bool;
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
+        let fleet = Fleet::new(checked(targets)?, None);
+        Ok(Self { fleet: ArcSwap::from_pointee(fleet), dice: Dice::new(0), health: HealthPolicy::DEFAULT })
+    }
+
+    pub(crate) fn with_seed(&self, seed: u64) -> Self {
+        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(seed), health: self.health }
+    }
+
+    pub(crate) fn with_health(&self, health: HealthPolicy) -> Self {
+        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(self.dice.seed()), health }
+    }
+
+    pub(crate) fn fleet(&self) -> Arc<Fleet> {
+        self.fleet.load_full()
+    }
+
+    /// Puts `targets` in the place of those that were. What is under way goes on.
+    pub(crate) fn replace(&self, targets: impl IntoIterator<Item = Target>) -> Result<(), ConfigError> {
+        let targets = checked(targets)?;
+        self.fleet.rcu(|before| Fleet::new(targets.iter().cloned(), Some(before)));
+        Ok(())
+    }
+}
+
+fn checked(targets: impl IntoIterator<Item = Target>) -> Result<Vec<Target>, ConfigError> {
+    let targets: Vec<_> = targets.into_iter().collect();
+    if targets.is_empty() {
+        return Err(ConfigError::no_target());
+    }
+    let mut names = HashSet::new();
+    match targets.iter().find(|target| !names.insert(target.name().as_str())) {
+        Some(twice) => Err(ConfigError::twice(twice.name().clone())),
+        None => Ok(targets),
+    }
+}
+
+// === impl Admit ===
+
+impl<F: Fn(&Target, Instant) -> bool + Send + Sync> Admit for F {
+    fn admits(&self, target: &Target, now: Instant) -> bool {
+        self(target, now)
+    }
+}
+
+impl fmt::Debug for dyn Admit + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admit")
+    }
+}
