@@ -31,6 +31,7 @@ where
 }
 
 #[pin_project(project = StateProj)]
+#[expect(clippy::large_enum_variant, reason = "a box would cost every call an allocation")]
 enum State<S: Service<Req>, Req> {
     /// The attempts begin at the first poll, so that a future that is never polled sends nothing.
     Start(Option<Req>),

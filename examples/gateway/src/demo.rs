@@ -52,6 +52,10 @@ impl Demo {
     pub fn adapt(&self, config: &mut Config) {
         config.failover.stream_timeout = Duration::from_secs(2);
         config.failover.answer_timeout = Duration::from_secs(2);
+        // Whoever heals a region wants to see it serve.
+        config.failover.probe_every = Duration::from_secs(1);
+        config.failover.return_after = Duration::from_secs(2);
+        config.failover.slow_start = Duration::from_secs(2);
         config.deadline = Duration::from_secs(20);
     }
 

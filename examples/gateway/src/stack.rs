@@ -49,6 +49,8 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<Stack, ConfigE
         )
         .layer(
             failover
+                .policy(config.failover.policy)
+                .health(config.failover.health())
                 .replay(Http)
                 .rewrite(LlmRewrite::new(endpoints))
                 .allowance(config.failover.attempts)

@@ -1,0 +1,112 @@
+//! How the layers are set.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use buttress_region_failover::{HealthPolicy, Policy};
+use serde::Deserialize;
+
+/// When and how often to try again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RetryConfig {
+    /// How often the targets are walked at most.
+    pub attempts: NonZeroU32,
+    /// The longest wait that a target may ask for.
+    #[serde(deserialize_with = "duration")]
+    pub max_hint: Duration,
+    /// How many retries may be under way, in percent of the requests under way.
+    pub budget_percent: u32,
+    /// How many retries may be under way in any case.
+    pub budget_min: u32,
+}
+
+/// When to try elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FailoverConfig {
+    /// How many attempts one request may cost, on all targets and walks together.
+    pub attempts: NonZeroU32,
+    /// By what rule a target is chosen.
+    #[serde(deserialize_with = "policy")]
+    pub policy: Policy,
+    /// How many failures of a target in a row are an outage.
+    pub outage_after: NonZeroU32,
+    /// How long a target that is out is left alone before one request sees how it is.
+    #[serde(deserialize_with = "duration")]
+    pub probe_every: Duration,
+    /// How long a target must serve single requests before it counts again.
+    #[serde(deserialize_with = "duration")]
+    pub return_after: Duration,
+    /// How long a target that counts again takes to take up its load.
+    #[serde(deserialize_with = "duration")]
+    pub slow_start: Duration,
+    /// How long a target may take to begin a streamed answer.
+    #[serde(deserialize_with = "duration")]
+    pub stream_timeout: Duration,
+    /// How long a target may take to give a whole answer.
+    #[serde(deserialize_with = "duration")]
+    pub answer_timeout: Duration,
+}
+
+/// Reads a duration such as `250ms`, `30s` or `2m`. Zero is refused: every duration here is a limit.
+pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("`{text}` is not a time, write it as `250ms`, `30s` or `2m`"));
+    let duration = humantime::parse_duration(&text).map_err(|_| wrong())?;
+    if duration.is_zero() {
+        return Err(serde::de::Error::custom(format!("`{text}` is too short, it must be more than zero")));
+    }
+    Ok(duration)
+}
+
+// === impl RetryConfig ===
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            attempts: NonZeroU32::new(3).expect("3 is not 0"),
+            max_hint: Duration::from_secs(60),
+            budget_percent: 20,
+            budget_min: 3,
+        }
+    }
+}
+
+// === impl FailoverConfig ===
+
+impl Default for FailoverConfig {
+    fn default() -> Self {
+        Self {
+            attempts: NonZeroU32::new(5).expect("5 is not 0"),
+            policy: Policy::Ordered,
+            outage_after: NonZeroU32::new(5).expect("5 is not 0"),
+            probe_every: Duration::from_secs(5),
+            return_after: Duration::from_secs(30),
+            slow_start: Duration::from_secs(60),
+            stream_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl FailoverConfig {
+    /// Returns when a target is out, and how it comes back.
+    #[must_use]
+    pub const fn health(&self) -> HealthPolicy {
+        HealthPolicy::DEFAULT
+            .outage_after(self.outage_after.get())
+            .probe_every(self.probe_every)
+            .hysteresis(self.return_after)
+            .slow_start(self.slow_start)
+    }
+}
+
+fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Policy, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Policy::named(&name).ok_or_else(|| {
+        let names = Policy::ALL.map(Policy::as_str).join("`, `");
+        serde::de::Error::custom(format!("`{name}` is no policy, allowed are `{names}`"))
+    })
+}
