@@ -1,4 +1,7 @@
-//! What the gateway is measured with: a server that does nothing of its own, for the upstream and the bare proxy.
+//! What the gateway is measured with: a server that does nothing of its own, for the upstream and the bare proxy, and
+//! processes that end with the bench.
+
+mod child;
 
 use std::{
     convert::Infallible,
@@ -12,6 +15,8 @@ use http_body::Body;
 use hyper::{body::Incoming, rt::Executor as _, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
+
+pub use self::child::Child;
 
 /// Serves `answer` on a free loopback port, and says which on standard output, until standard input ends: so a server does
 /// not outlive the bench that started it.

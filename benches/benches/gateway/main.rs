@@ -5,13 +5,12 @@
 //! They share its cores, so requests per second are a ratio to read, not a capacity; all of them take turns, so that what
 //! else the machine does meets them alike. CPU per request is what the kernel counts for the proxy's process.
 
-mod child;
 mod load;
 mod report;
 
 use std::{env, io::Write as _, path::PathBuf, process::Command, time::Duration};
 
-use child::Child;
+use bench::Child;
 use clap::Parser;
 use load::{Failure, Load};
 use report::{Report, Tally};
