@@ -2,24 +2,28 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
 
-use buttress_core::{Body, BoxError, Class};
-use bytes::Bytes;
+use buttress_core::{Body, Class, RetryHint};
 use http::{HeaderMap, Request, Response, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project::pin_project;
 use tower_service::Service;
 
-use crate::{Dialect, classify};
+use crate::{Dialect, beginning::Beginning, classify, coding::Coding};
 
 /// Wraps a client; leaves the [`Class`] of each failed answer in its extensions. See the [crate docs](crate).
 ///
 /// The dialect is the one that [`LlmRewrite`](crate::LlmRewrite) left in the request's extensions.
+///
+/// A body that is compressed with gzip, deflate or Brotli is decoded to be read, within the same bound, and goes on as it came.
+/// One with any other coding is not read.
+///
+/// Where the answer tells how long to wait, but not in a header that clients read (`Retry-After`, `retry-after-ms`,
+/// `x-ms-retry-after-ms`), it gets `Retry-After`, rounded up, and `retry-after-ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Inspect<S> {
     inner: S,
@@ -47,23 +51,6 @@ enum State<F> {
     /// Rare: an answer that tells of an error.
     Reading(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
     Done,
-}
-
-/// What was read of a body.
-#[derive(Default)]
-struct Beginning {
-    data: Vec<Bytes>,
-    length: usize,
-    /// What came after the data and is not data: trailers, or an error.
-    held: Option<Result<Frame<Bytes>, BoxError>>,
-    ended: bool,
-}
-
-/// A body whose beginning was read.
-struct Rejoined {
-    data: Bytes,
-    held: Option<Result<Frame<Bytes>, BoxError>>,
-    rest: Body,
 }
 
 // === impl Inspect ===
@@ -168,87 +155,26 @@ fn is_unread_failure(response: &Response<Body>) -> bool {
 async fn read(response: Response<Body>, limits: Limits) -> Response<Body> {
     let (mut parts, mut body) = response.into_parts();
     let mut beginning = Beginning::default();
-    if !is_compressed(&parts.headers) {
+    let coding = Coding::of(&parts.headers);
+    if coding != Coding::Unknown {
         // Whether it is whole or time is up: what has come by then is what there is to judge by.
         let _in_time = tokio::time::timeout(limits.timeout, beginning.fill(&mut body, limits.max_bytes)).await;
     }
     let (data, body) = beginning.rejoin(body);
-    let prefix = &data[..data.len().min(limits.max_bytes)];
-    let class = classify(limits.dialect, parts.status, &parts.headers, prefix, SystemTime::now());
+    let prefix = coding.decoded(&data[..data.len().min(limits.max_bytes)], limits.max_bytes);
+    let now = SystemTime::now();
+    let class = classify(limits.dialect, parts.status, &parts.headers, &prefix, now);
+    tell(&mut parts.headers, class.hint, now);
     parts.extensions.insert(class);
     Response::from_parts(parts, body)
 }
 
-fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
-}
-
-// === impl Beginning ===
-
-impl Beginning {
-    async fn fill(&mut self, body: &mut Body, max: usize) {
-        while self.length < max {
-            match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => {
-                    self.length += data.len();
-                    self.data.push(data);
-                }
-                Some(Ok(Err(other))) => {
-                    self.held = Some(Ok(other));
-                    return;
-                }
-                Some(Err(error)) => {
-                    self.held = Some(Err(error));
-                    return;
-                }
-                None => {
-                    self.ended = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Puts together what was read, and the body as it was before.
-    fn rejoin(mut self, rest: Body) -> (Bytes, Body) {
-        let data = if self.data.len() == 1 { self.data.remove(0) } else { self.data.concat().into() };
-        if self.ended {
-            return (data.clone(), Body::from(data));
-        }
-        if data.is_empty() && self.held.is_none() {
-            return (data, rest);
-        }
-        (data.clone(), Body::boxed(Rejoined { data, held: self.held, rest }))
-    }
-}
-
-// === impl Rejoined ===
-
-impl HttpBody for Rejoined {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if !self.data.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.data)))));
-        }
-        if let Some(held) = self.held.take() {
-            return Poll::Ready(Some(held));
-        }
-        Pin::new(&mut self.rest).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.data.is_empty() && self.held.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, read) = (self.rest.size_hint(), self.data.len() as u64);
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(read));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
-            hint.set_upper(upper);
-        }
-        hint
+/// Tells the caller how long to wait, where the provider has not: only the headers are read by clients.
+fn tell(headers: &mut HeaderMap, hint: RetryHint, now: SystemTime) {
+    if let (Some(after), None) = (hint.after, RetryHint::from_headers(headers, now).after) {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, seconds.into());
+        headers
+            .insert("retry-after-ms", u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).into());
     }
 }

@@ -13,11 +13,12 @@
 //! 5. [`LlmRewrite`] fits a request to the endpoint of a target. It sets address, credential and model; it removes the
 //!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
 //!    query; it asks for an answer that is not compressed. All else goes on byte for byte.
-//! 6. [`classify`](fn@classify) says what an answer means: a verdict, and a hint on when to come back.
-//! 7. [`Inspect`] wraps a client and does that for each failed answer. It reads the body within a bound of bytes and time,
-//!    leaves the [`Class`](buttress_core::Class) in the response's extensions, where
+//! 6. [`classify`](fn@classify) says what an answer means: a verdict, and a hint on when to come back. [`classify_event`]
+//!    does so for an error in the midst of an answer that began with 200.
+//! 7. [`Inspect`] wraps a client and classifies each failed answer. It reads the body within a bound of bytes and time, leaves
+//!    the [`Class`](buttress_core::Class) in the response's extensions, where
 //!    [`HttpClassify`](buttress_core::HttpClassify) finds it, and gives the body on unchanged. A body that is compressed is
-//!    not read.
+//!    decoded to be read, and goes on compressed. A wait that only the body tells is told to the caller in `Retry-After`.
 //! 8. [`SseReader`] and [`NdjsonReader`] find events and lines in a streamed answer while its bytes pass unchanged, cut
 //!    wherever the network cuts them. They tell events from comments and blank lines, which keep a connection alive and are
 //!    not content; where the stream can be cut; and whether it ended within an event.
@@ -70,9 +71,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod beginning;
 mod builder;
 mod call;
 mod classify;
+mod coding;
 mod endpoint;
 mod error_body;
 mod facts;
@@ -82,16 +85,19 @@ mod hint;
 mod inspect;
 mod limits;
 mod lines;
+mod moment;
 mod ndjson;
 mod percent;
 mod rewrite;
 mod route;
+mod rules;
 mod sse;
+mod wait;
 
 pub use self::{
     builder::{EndpointBuilder, EndpointError},
     call::Call,
-    classify::classify,
+    classify::{classify, classify_event},
     endpoint::{Credential, Dialect, Endpoint},
     facts::{FactsError, RequestFacts},
     format::Format,

@@ -85,7 +85,7 @@ fn one_status_has_many_meanings() {
         (415, String::new(), CallerFault),
         (422, String::new(), CallerFault),
         (408, String::new(), Transient),
-        (500, error("server_error", "insufficient_quota"), Transient),
+        (500, error("server_error", "insufficient_quota"), QuotaExhausted),
         (503, error("server_error", "overloaded"), Transient),
         (529, String::new(), Transient),
         (501, String::new(), CallerFault),

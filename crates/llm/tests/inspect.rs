@@ -5,14 +5,17 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    io::Write,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use buttress_core::{Body, BoxError, Class, Outcome, TransportError, TransportErrorKind, Verdict};
-use buttress_llm::{Dialect, Inspect, InspectFuture};
+use buttress_llm::{Dialect, Inspect, InspectFuture, classify_event};
+use buttress_testkit::TraceGuard;
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -76,9 +79,13 @@ fn verdict(response: &Response<Body>) -> Option<Verdict> {
     response.extensions().get::<Class>().map(|class| class.verdict)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the bodies of these tests are short")]
 async fn text(body: Body) -> String {
-    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    String::from_utf8(bytes(body).await.to_vec()).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the bodies of these tests are short")]
+async fn bytes(body: Body) -> Bytes {
+    body.collect().await.unwrap().to_bytes()
 }
 
 #[tokio::test]
@@ -169,13 +176,84 @@ async fn trailers_and_errors_come_after_what_was_read() {
     assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "broken");
 }
 
+fn gzip(text: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap().into()
+}
+
 #[tokio::test]
-async fn a_compressed_body_is_not_read() {
-    let mut answer = response(429, streamed(vec![data(QUOTA)]));
+async fn a_compressed_body_is_judged_by_what_it_stands_for_and_goes_on_compressed() {
+    let compressed = gzip(QUOTA.as_bytes());
+    let mut answer = response(429, Body::from(compressed.clone()));
+    answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let answer = ask(Inspect::new, answer).await;
+    assert_eq!(verdict(&answer), Some(Verdict::QuotaExhausted));
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(bytes(answer.into_body()).await, compressed);
+}
+
+#[tokio::test]
+async fn a_bomb_is_cut_off_and_goes_on_unchanged() {
+    let mut text = vec![b' '; 8 << 20];
+    text.extend(QUOTA.as_bytes());
+    let bomb = gzip(&text);
+    let mut answer = response(429, Body::from(bomb.clone()));
     answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     let answer = ask(Inspect::new, answer).await;
     assert_eq!(verdict(&answer), Some(Verdict::RateLimited));
+    assert_eq!(bytes(answer.into_body()).await, bomb);
+}
+
+#[tokio::test]
+async fn a_body_with_another_coding_is_not_read() {
+    let mut answer = response(429, streamed(vec![data(QUOTA)]));
+    answer.headers_mut().insert("content-encoding", "zstd".parse().unwrap());
+    let answer = ask(Inspect::new, answer).await;
+    assert_eq!(verdict(&answer), Some(Verdict::RateLimited));
     assert_eq!(text(answer.into_body()).await, QUOTA);
+}
+
+#[tokio::test]
+async fn a_wait_that_only_the_body_tells_is_told_in_headers() {
+    for (status, given, body, expected) in [
+        (429, None, "Please retry in 46.302s.", Some(("47", "46302"))),
+        (429, None, "Please retry in 250ms.", Some(("1", "250"))),
+        (429, None, "Please retry in 0s.", Some(("0", "0"))),
+        (429, Some(("retry-after", "soon")), "Please retry in 2s.", Some(("2", "2000"))),
+        (429, None, "Slow down.", None),
+        (400, None, "Please retry in 2s.", None),
+    ] {
+        let mut answer = response(status, Body::from(Bytes::from(body)));
+        if let Some((name, value)) = given {
+            answer.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer = ask(Inspect::new, answer).await;
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(header("retry-after").zip(header("retry-after-ms")), expected, "{body}");
+    }
+    for (name, value) in [("retry-after", "70"), ("retry-after-ms", "350"), ("x-ms-retry-after-ms", "10")] {
+        let mut answer = response(429, Body::from(Bytes::from("Please retry in 46s.")));
+        answer.headers_mut().insert(name, value.parse().unwrap());
+        let answer = ask(Inspect::new, answer).await;
+        assert_eq!((answer.headers()[name].to_str().unwrap(), answer.headers().len()), (value, 1));
+    }
+}
+
+#[tokio::test]
+async fn what_a_body_repeats_of_a_prompt_or_a_key_is_neither_traced_nor_printed() {
+    let traced = TraceGuard::new();
+    let echo =
+        r#"{"error":{"message":"Incorrect key sk-topsecret; your prompt was: my diagnosis","code":"sk-topsecret"}}"#;
+    for status in [400, 401, 429, 500] {
+        let answer = ask(Inspect::new, response(status, Body::from(Bytes::from(echo)))).await;
+        let class = *answer.extensions().get::<Class>().unwrap();
+        tracing::info!(?class, %class.outcome, %class.verdict, answer = ?answer.headers(), "answered");
+        assert_eq!(text(answer.into_body()).await, echo, "the caller sees it");
+    }
+    let event = classify_event(Dialect::OpenAi, echo.as_bytes(), SystemTime::UNIX_EPOCH);
+    tracing::info!(?event, "told");
+    traced.assert_hides(&["topsecret", "diagnosis"]);
 }
 
 #[tokio::test]
