@@ -82,7 +82,8 @@ pub fn classify_event(dialect: Dialect, data: &[u8], now: SystemTime) -> Option<
 }
 
 fn judge(dialect: Dialect, status: StatusCode, headers: &HeaderMap, body: &ErrorBody, now: SystemTime) -> Class {
-    let verdict = rules::verdict(dialect, status, headers, body).unwrap_or(Class::status(status).verdict);
+    let by_marks = rules::verdict(dialect, status, headers, body);
+    let verdict = by_marks.unwrap_or_else(|| Class::status(status).verdict);
     let mut hint = hint::read(headers, body, verdict, now);
     if status == StatusCode::PAYLOAD_TOO_LARGE && verdict == Verdict::RateLimited {
         hint.should_retry = hint.should_retry.or(Some(false));
