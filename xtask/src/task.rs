@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::count::{Count, Runner};
 use crate::report::Report;
-use crate::{sdk, tools};
+use crate::{fuzz, sdk, tools};
 
 pub(crate) const HELP: &str = "\
 cargo xtask <command>
@@ -17,6 +17,8 @@ cargo xtask <command>
   sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
   loom                          every interleaving of the hand-made atomics, alone
   bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway` or `all` (the default)
+  fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
+                                installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
   help                          this text
 
@@ -38,6 +40,8 @@ pub(crate) enum Task {
     Loom,
     /// One bench, or all of them.
     Bench { which: Bench, args: Vec<String> },
+    /// The fuzz targets, or one of them.
+    Fuzz { target: Option<String>, seconds: u32 },
     /// The check of the dependencies.
     Deny,
 }
@@ -81,6 +85,10 @@ impl Task {
                 Self::Loom
             }
             "bench" => Self::bench(options, passed_on)?,
+            "fuzz" => {
+                refuse(!passed_on.is_empty(), "`fuzz` passes nothing on")?;
+                Self::fuzz(options)?
+            }
             "deny" => {
                 refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
                 Self::Deny
@@ -109,6 +117,7 @@ impl Task {
             Self::Sdk { release, args } => report.tests("sdk", || sdk::check(release, &args)),
             Self::Loom => report.tests("loom", loom),
             Self::Bench { which, args } => benches(&mut report, which, &args),
+            Self::Fuzz { target, seconds } => report.step("fuzz", || fuzz::run(target.as_deref(), seconds)),
             Self::Deny => report.step("deny", deny),
         }
         report.finish()
@@ -127,6 +136,20 @@ impl Task {
         let args = [args, passed_on].concat();
         refuse(which == Bench::All && !args.is_empty(), "arguments need the name of one bench")?;
         Ok(Self::Bench { which, args })
+    }
+
+    fn fuzz(options: &[String]) -> Result<Self, String> {
+        let (mut target, mut seconds, mut options) = (None, fuzz::SECONDS, options.iter());
+        while let Some(option) = options.next() {
+            if option == "--seconds" {
+                let number = options.next().and_then(|number| number.parse().ok()).filter(|&number| number > 0);
+                seconds = number.ok_or("`--seconds` takes a whole number from 1 up")?;
+            } else {
+                refuse(option.starts_with('-'), "`fuzz` has no option but `--seconds`")?;
+                refuse(target.replace(option.clone()).is_some(), "`fuzz` takes one target, or none for all")?;
+            }
+        }
+        Ok(Self::Fuzz { target, seconds })
     }
 }
 
@@ -271,6 +294,19 @@ mod tests {
         assert_eq!(parse("bench gateway --seconds 5"), Ok(Task::Bench { which: Bench::Gateway, args: args.clone() }));
         assert_eq!(parse("bench overhead -- --seconds 5"), Ok(Task::Bench { which: Bench::Overhead, args }));
         assert_eq!(parse("bench"), Ok(Task::Bench { which: Bench::All, args: Vec::new() }));
+    }
+
+    #[test]
+    fn a_fuzz_target_runs_for_as_long_as_asked() {
+        let fuzz = |target: Option<&str>, seconds| Ok(Task::Fuzz { target: target.map(str::to_owned), seconds });
+        assert_eq!(parse("fuzz"), fuzz(None, 600));
+        assert_eq!(parse("fuzz sse --seconds 60"), fuzz(Some("sse"), 60));
+        assert_eq!(parse("fuzz --seconds 60"), fuzz(None, 60));
+        for line in
+            ["fuzz --seconds", "fuzz --seconds 0", "fuzz --seconds soon", "fuzz a b", "fuzz --jobs", "fuzz -- x"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]
