@@ -54,78 +54,78 @@ fn headers_are_read_as_the_published_vectors_say() {
     }
 }
 
+/// Headers of a 429, and the milliseconds to wait.
+const ANTHROPIC: &[(&[(&str, &str)], Option<Duration>)] = &[
+    (
+        &[
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
+        ],
+        ms(60_000),
+    ),
+    (
+        &[
+            ("anthropic-ratelimit-tokens-remaining", "0"),
+            ("anthropic-ratelimit-tokens-reset", "2025-06-15T15:06:40.5Z"),
+        ],
+        ms(500),
+    ),
+    (
+        &[
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2025-06-15T17:06:50+02:00"),
+        ],
+        ms(10_000),
+    ),
+    (
+        &[
+            ("anthropic-ratelimit-output-tokens-remaining", "0"),
+            ("anthropic-ratelimit-output-tokens-reset", "2025-06-15T15:06:41Z"),
+        ],
+        ms(1_000),
+    ),
+    (
+        &[
+            ("anthropic-priority-input-tokens-remaining", "0"),
+            ("anthropic-priority-input-tokens-reset", "2025-06-15T15:06:42Z"),
+        ],
+        ms(2_000),
+    ),
+    (
+        &[
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2025-06-15T15:06:43Z"),
+        ],
+        ms(3_000),
+    ),
+    (
+        &[
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2025-06-15T15:06:00Z"),
+        ],
+        ms(0),
+    ),
+    (&[("anthropic-ratelimit-requests-remaining", "0"), ("anthropic-ratelimit-requests-reset", "soon")], None),
+    (
+        &[
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
+        ],
+        None,
+    ),
+    (
+        &[("anthropic-ratelimit-unified-status", "rejected"), ("anthropic-ratelimit-unified-reset", "1750000060")],
+        ms(60_000),
+    ),
+    (&[("anthropic-ratelimit-unified-status", "allowed"), ("anthropic-ratelimit-unified-reset", "1750000060")], None),
+];
+
 #[test]
 fn anthropics_resets_are_moments() {
-    for (pairs, expected) in [
-        (
-            &[
-                ("anthropic-ratelimit-requests-remaining", "0"),
-                ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
-            ][..],
-            ms(60_000),
-        ),
-        (
-            &[
-                ("anthropic-ratelimit-tokens-remaining", "0"),
-                ("anthropic-ratelimit-tokens-reset", "2025-06-15T15:06:40.5Z"),
-            ],
-            ms(500),
-        ),
-        (
-            &[
-                ("anthropic-ratelimit-input-tokens-remaining", "0"),
-                ("anthropic-ratelimit-input-tokens-reset", "2025-06-15T17:06:50+02:00"),
-            ],
-            ms(10_000),
-        ),
-        (
-            &[
-                ("anthropic-ratelimit-output-tokens-remaining", "0"),
-                ("anthropic-ratelimit-output-tokens-reset", "2025-06-15T15:06:41Z"),
-            ],
-            ms(1_000),
-        ),
-        (
-            &[
-                ("anthropic-priority-input-tokens-remaining", "0"),
-                ("anthropic-priority-input-tokens-reset", "2025-06-15T15:06:42Z"),
-            ],
-            ms(2_000),
-        ),
-        (
-            &[
-                ("anthropic-ratelimit-requests-remaining", "49"),
-                ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
-                ("anthropic-ratelimit-input-tokens-remaining", "0"),
-                ("anthropic-ratelimit-input-tokens-reset", "2025-06-15T15:06:43Z"),
-            ],
-            ms(3_000),
-        ),
-        (
-            &[
-                ("anthropic-ratelimit-requests-remaining", "0"),
-                ("anthropic-ratelimit-requests-reset", "2025-06-15T15:06:00Z"),
-            ],
-            ms(0),
-        ),
-        (&[("anthropic-ratelimit-requests-remaining", "0"), ("anthropic-ratelimit-requests-reset", "soon")], None),
-        (
-            &[
-                ("anthropic-ratelimit-requests-remaining", "49"),
-                ("anthropic-ratelimit-requests-reset", "2025-06-15T15:07:40Z"),
-            ],
-            None,
-        ),
-        (
-            &[("anthropic-ratelimit-unified-status", "rejected"), ("anthropic-ratelimit-unified-reset", "1750000060")],
-            ms(60_000),
-        ),
-        (
-            &[("anthropic-ratelimit-unified-status", "allowed"), ("anthropic-ratelimit-unified-reset", "1750000060")],
-            None,
-        ),
-    ] {
-        assert_eq!(after(pairs, ""), expected, "{pairs:?}");
+    for (pairs, expected) in ANTHROPIC {
+        assert_eq!(after(pairs, ""), *expected, "{pairs:?}");
     }
 }
 
