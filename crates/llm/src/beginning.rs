@@ -10,6 +10,9 @@ use buttress_core::{Body, BoxError};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+/// How many frames are read: a body that is always ready, and always with nothing, never lets time run out.
+const MAX_FRAMES: usize = 8 * 1024;
+
 /// What was read of a body.
 #[derive(Default)]
 pub(crate) struct Beginning {
@@ -32,8 +35,12 @@ struct Rejoined {
 impl Beginning {
     /// Reads on until there are `max` bytes, or no more data.
     pub(crate) async fn fill(&mut self, body: &mut Body, max: usize) {
-        while self.length < max {
+        for _ in 0..MAX_FRAMES {
+            if self.length >= max {
+                return;
+            }
             match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) if data.is_empty() => {}
                 Some(Ok(Ok(data))) => {
                     self.length += data.len();
                     self.data.push(data);

@@ -19,8 +19,8 @@ use crate::{Dialect, beginning::Beginning, classify, coding::Coding};
 ///
 /// The dialect is the one that [`LlmRewrite`](crate::LlmRewrite) left in the request's extensions.
 ///
-/// A body that is compressed with gzip, deflate or Brotli is decoded to be read, within the same bound, and goes on as it came.
-/// One with any other coding is not read.
+/// A body that is compressed with gzip, deflate or Brotli is decoded to be read, within the same bound and at most
+/// 64 KiB of it, and goes on as it came. One with any other coding is not read.
 ///
 /// Where the answer tells how long to wait, but not in a header that clients read (`Retry-After`, `retry-after-ms`,
 /// `x-ms-retry-after-ms`), it gets `Retry-After`, rounded up, and `retry-after-ms`.
