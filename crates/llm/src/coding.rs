@@ -103,6 +103,16 @@ mod tests {
         [&header.to_le_bytes()[..3], text, &[3]].concat()
     }
 
+    /// Bytes in hexadecimal, as `node:zlib` wrote them.
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// `TEXT`, and 32 MiB of spaces.
+    const BROTLI: &str = "1b2600f88dd315f3238475af45f6c2be964e5f2b328928d968106638a619c60843c3dedd";
+    const BROTLI_BOMB: &str =
+        "cbffff3ff82540e2b14020f7fe8fffff7ff04b00c4611180eefd1fffffffe0970088c30200ddfbbffcffffc32f0110870500baf77f";
+
     fn gzip(text: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(text).unwrap();
@@ -155,6 +165,7 @@ mod tests {
             (Coding::Deflate, zlib(TEXT)),
             (Coding::Deflate, raw(TEXT)),
             (Coding::Brotli, stored(TEXT)),
+            (Coding::Brotli, hex(BROTLI)),
             (Coding::Plain, TEXT.to_vec()),
             (Coding::Gzip, TEXT.to_vec()),
         ] {
@@ -172,9 +183,12 @@ mod tests {
     #[test]
     fn a_bomb_is_cut_off() {
         let zeros = vec![b' '; 1 << 20];
-        for (coding, bomb) in
-            [(Coding::Gzip, gzip(&zeros)), (Coding::Deflate, zlib(&zeros)), (Coding::Deflate, raw(&zeros))]
-        {
+        for (coding, bomb) in [
+            (Coding::Gzip, gzip(&zeros)),
+            (Coding::Deflate, zlib(&zeros)),
+            (Coding::Deflate, raw(&zeros)),
+            (Coding::Brotli, hex(BROTLI_BOMB)),
+        ] {
             assert!(bomb.len() < MAX);
             assert_eq!(coding.decoded(&bomb, usize::MAX).len(), MAX, "{coding:?}");
         }
