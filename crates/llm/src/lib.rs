@@ -73,8 +73,10 @@
 mod builder;
 mod call;
 mod classify;
+mod decode;
 mod endpoint;
 mod error_body;
+mod events;
 mod facts;
 mod format;
 mod headers;
@@ -84,9 +86,16 @@ mod limits;
 mod lines;
 mod ndjson;
 mod percent;
+mod phrase;
+mod reader;
+mod report;
 mod rewrite;
 mod route;
+mod scan;
 mod sse;
+mod streams;
+mod usage;
+mod whole;
 
 pub use self::{
     builder::{EndpointBuilder, EndpointError},
@@ -98,7 +107,9 @@ pub use self::{
     inspect::{Inspect, InspectFuture},
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
+    reader::LlmReader,
     rewrite::LlmRewrite,
     route::{Operation, Route, RouteError},
     sse::{SseEvent, SseItem, SseKind, SseReader},
+    streams::{LlmExpected, LlmStreams},
 };
