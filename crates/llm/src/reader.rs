@@ -5,11 +5,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::{
-    Dialect, Format, NdjsonKind, NdjsonReader, SseKind, SseReader,
+    Dialect, Format, NdjsonReader, SseReader,
     decode::Decoded,
-    events::{self, Fault, Found, Tally},
+    judge::{Judge, Part},
     phrase::{self, Frame},
-    report::Report,
     whole::{Rest, Step, Whole},
 };
 
@@ -49,28 +48,6 @@ pub(crate) enum Framing {
     Sse(SseReader),
     Lines(NdjsonReader),
     Whole(Whole),
-}
-
-/// Knows what the parts of an answer mean, and what came before.
-#[derive(Debug)]
-struct Judge {
-    format: Format,
-    dialect: Dialect,
-    tally: Tally,
-    content: bool,
-    ended: bool,
-}
-
-/// What a part of an answer is, seen alone.
-enum Part<'a> {
-    KeepAlive,
-    Lifecycle,
-    Content,
-    Terminal,
-    /// The mark that nothing more comes, which does not say that all went well.
-    Done,
-    Fault(Fault<'a>),
-    Malformed,
 }
 
 // === impl LlmReader ===
@@ -121,8 +98,7 @@ impl EventReader for LlmReader {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let judge = &self.reading().judge;
-        judge.tally.counts.usage(judge.format)
+        self.reading().judge.usage()
     }
 
     fn closing(&self, failure: &StreamFailure) -> Option<Bytes> {
@@ -133,7 +109,7 @@ impl EventReader for LlmReader {
     }
 
     fn envelope(&self, failure: &StreamFailure) -> (HeaderValue, Bytes) {
-        phrase::envelope(self.reading().judge.format, failure)
+        phrase::envelope(self.reading().judge.format(), failure)
     }
 }
 
@@ -141,8 +117,7 @@ impl EventReader for LlmReader {
 
 impl Reading {
     pub(crate) fn new(format: Format, dialect: Dialect, framing: Framing) -> Self {
-        let judge = Judge { format, dialect, tally: Tally::default(), content: false, ended: false };
-        Self { framing, judge, cut: 0, end: 0, elements: false, deaf: false }
+        Self { framing, judge: Judge::new(format, dialect), cut: 0, end: 0, elements: false, deaf: false }
     }
 
     pub(crate) fn read(&mut self, rest: &mut &[u8]) -> Option<Event> {
@@ -154,7 +129,7 @@ impl Reading {
             Framing::Sse(reader) => match reader.read(rest) {
                 Ok(item) => {
                     let item = item?;
-                    let kind = self.judge.settle_sse(item.kind);
+                    let kind = self.judge.settle(|judge| judge.sse(item.kind));
                     Event::new(kind, item.end).with_cut(item.cut)
                 }
                 Err(_) => return self.give_up(rest),
@@ -162,7 +137,7 @@ impl Reading {
             Framing::Lines(reader) => match reader.read(rest) {
                 Ok(item) => {
                     let item = item?;
-                    Event::new(self.judge.settle_line(item.kind), item.end)
+                    Event::new(self.judge.settle(|judge| judge.line(item.kind)), item.end)
                 }
                 Err(_) => return self.give_up(rest),
             },
@@ -197,7 +172,7 @@ impl Reading {
     }
 
     pub(crate) const fn is_over(&self) -> bool {
-        self.deaf || self.judge.ended
+        self.deaf || self.judge.is_over()
     }
 
     fn read_whole(&mut self, rest: &mut &[u8]) -> Option<Event> {
@@ -240,12 +215,12 @@ impl Reading {
         *rest = &[];
         self.deaf = true;
         let failure = EventKind::Failure(StreamFailure::malformed());
-        (!self.judge.ended).then(|| self.deliver(Event::new(failure, self.end)))
+        (!self.judge.is_over()).then(|| self.deliver(Event::new(failure, self.end)))
     }
 
     fn closing(&self, failure: &StreamFailure) -> Option<Bytes> {
         let judge = &self.judge;
-        Some(phrase::closing(judge.format, self.frame()?, failure, &judge.tally.opened))
+        Some(phrase::closing(judge.format(), self.frame()?, failure, judge.opened()))
     }
 
     fn frame(&self) -> Option<Frame> {
@@ -269,109 +244,6 @@ impl Reading {
             Framing::Sse(reader) => reader.held(),
             Framing::Lines(reader) => reader.held(),
             Framing::Whole(whole) => whole.held(),
-        }
-    }
-}
-
-// === impl Judge ===
-
-impl Judge {
-    fn settle_sse(&mut self, kind: SseKind<'_>) -> EventKind {
-        self.settle(|judge| judge.sse(kind))
-    }
-
-    fn settle_line(&mut self, kind: NdjsonKind<'_>) -> EventKind {
-        self.settle(|judge| judge.line(kind))
-    }
-
-    /// Says what a part means after those before it.
-    fn settle<'a>(&mut self, part: impl FnOnce(&mut Self) -> Part<'a>) -> EventKind {
-        let ended = self.ended;
-        match part(self) {
-            Part::KeepAlive => EventKind::KeepAlive,
-            // What comes after the end changes nothing.
-            _ if ended => EventKind::Lifecycle,
-            Part::Lifecycle => EventKind::Lifecycle,
-            Part::Content => {
-                self.content = true;
-                EventKind::Content
-            }
-            Part::Done if !self.content => EventKind::Failure(StreamFailure::empty()),
-            Part::Terminal | Part::Done => {
-                self.ended = true;
-                EventKind::Terminal
-            }
-            Part::Fault(fault) => EventKind::Failure(Report::of(self.format, fault).failure(self.dialect)),
-            Part::Malformed => EventKind::Failure(StreamFailure::malformed()),
-        }
-    }
-
-    /// Says what that means which was left without an end, if it ends the answer. If it is torn, it says nothing.
-    fn settle_left<'a>(&mut self, part: impl FnOnce(&mut Self) -> Part<'a>) -> Option<EventKind> {
-        if self.ended {
-            return Some(EventKind::Terminal);
-        }
-        let kind = self.settle(|judge| match part(judge) {
-            Part::Malformed => Part::Lifecycle,
-            part => part,
-        });
-        matches!(kind, EventKind::Terminal | EventKind::Failure(_)).then_some(kind)
-    }
-
-    /// Says what an answer means that is one value. There is no end but its own, whatever it holds.
-    fn settle_root(&mut self, value: &[u8]) -> EventKind {
-        let object = value.first() == Some(&b'{');
-        self.settle(|judge| match events::read(judge.format, None, value, &mut judge.tally) {
-            Ok(Found { fault: Some(fault), .. }) => Part::Fault(fault),
-            Ok(_) if object || judge.format == Format::Json => Part::Terminal,
-            _ => Part::Malformed,
-        })
-    }
-
-    /// Says what it means that nothing more comes.
-    fn end(&self) -> EventKind {
-        match (self.ended, self.content) {
-            (true, _) => EventKind::Terminal,
-            (false, true) => EventKind::Failure(StreamFailure::truncated()),
-            (false, false) => EventKind::Failure(StreamFailure::empty()),
-        }
-    }
-
-    fn sse<'a>(&mut self, kind: SseKind<'a>) -> Part<'a> {
-        match kind {
-            SseKind::Event(event) | SseKind::Unfinished(event) => self.event(event.name, event.data),
-            SseKind::Comment(_) | SseKind::Blank => Part::KeepAlive,
-            SseKind::Retry(_) => Part::Lifecycle,
-            // The stream goes on as if it were not there, unless it tells of an error.
-            SseKind::Stray(line) => match self.event(None, line) {
-                Part::Fault(fault) => Part::Fault(fault),
-                _ => Part::Lifecycle,
-            },
-        }
-    }
-
-    fn line<'a>(&mut self, kind: NdjsonKind<'a>) -> Part<'a> {
-        match kind {
-            NdjsonKind::Line(line) | NdjsonKind::Unfinished(line) => self.event(None, line),
-            NdjsonKind::Blank => Part::KeepAlive,
-        }
-    }
-
-    fn event<'a>(&mut self, name: Option<&[u8]>, data: &'a [u8]) -> Part<'a> {
-        // The official client of OpenAI takes all that begins so for the end.
-        if data.starts_with(b"[DONE]") {
-            return Part::Done;
-        }
-        if data.is_empty() {
-            return Part::KeepAlive;
-        }
-        match events::read(self.format, name, data, &mut self.tally) {
-            Err(_) => Part::Malformed,
-            Ok(Found { fault: Some(fault), .. }) => Part::Fault(fault),
-            Ok(Found { terminal: true, .. }) => Part::Terminal,
-            Ok(Found { content: true, .. }) => Part::Content,
-            Ok(Found { keep_alive: true, .. }) => Part::KeepAlive,
-            Ok(_) => Part::Lifecycle,
         }
     }
 }

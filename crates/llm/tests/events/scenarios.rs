@@ -241,3 +241,9 @@ fn only_a_success_with_a_body_in_a_known_format_is_read() {
     }
     assert!(!opened(200, None));
 }
+
+#[test]
+fn a_reader_is_small() {
+    let size = size_of::<buttress_llm::LlmReader>();
+    assert!(size <= 512, "{size} bytes");
+}
