@@ -99,13 +99,15 @@ impl<'a> Found<'a> {
 
     /// Reads a member that means the same in every format, or passes over it.
     fn read_common(&mut self, scan: &mut Scan<'a>, name: &[u8]) -> Scanned {
-        let value = scan.value()?;
         match name {
-            b"error" => self.set_error(value),
-            b"type" | b"object" | b"event_type" if value.text() == Some(b"error") && self.fault.is_none() => {
-                self.fault = Some(Fault::Whole(value.raw));
+            b"error" => self.set_error(scan.value()?),
+            b"type" | b"object" | b"event_type" => {
+                let value = scan.value()?;
+                if value.text() == Some(b"error") && self.fault.is_none() {
+                    self.fault = Some(Fault::Whole(value.raw));
+                }
             }
-            _ => {}
+            _ => return scan.pass(),
         }
         Ok(())
     }

@@ -89,8 +89,13 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes over a value.
+    #[inline]
     pub(crate) fn pass(&mut self) -> Scanned {
-        self.value().map(drop)
+        match self.peek()? {
+            b'"' => self.text().map(drop),
+            b'0'..=b'9' => self.number().map(drop),
+            _ => self.value().map(drop),
+        }
     }
 
     fn members(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Scanned) -> Scanned<usize> {
@@ -148,6 +153,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a comma, or `close`, which ends the object or array.
+    #[inline]
     fn goes_on(&mut self, close: u8) -> Scanned<bool> {
         match self.peek()? {
             b',' => self.at += 1,
@@ -161,6 +167,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads a text, and returns what stands between its quotes.
+    #[inline]
     fn text(&mut self) -> Scanned<&'a [u8]> {
         let start = self.at + 1;
         let mut at = start;
@@ -214,14 +221,18 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes over white space, and returns the byte after it.
+    #[inline]
     fn peek(&mut self) -> Scanned<u8> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte > b' ' => Ok(byte),
-            _ => {
-                self.blanks();
-                self.bytes.get(self.at).copied().ok_or(Malformed)
-            }
+            _ => self.peek_after_blanks(),
         }
+    }
+
+    #[cold]
+    fn peek_after_blanks(&mut self) -> Scanned<u8> {
+        self.blanks();
+        self.bytes.get(self.at).copied().ok_or(Malformed)
     }
 
     fn blanks(&mut self) {
@@ -235,6 +246,7 @@ pub(crate) const fn is_blank(byte: u8) -> bool {
 }
 
 /// Returns the place, from `at` on, of the first byte that is not just a part of a text. Eight bytes are looked at at once.
+#[inline]
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -251,6 +263,12 @@ fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
+    skip_plain_bytes(bytes, at)
+}
+
+/// The same for less than eight bytes, as there are at the end.
+#[cold]
+fn skip_plain_bytes(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')).count()
 }
