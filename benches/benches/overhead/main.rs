@@ -1,4 +1,4 @@
-//! What each layer costs when all goes well, beside layers of `tower`, `tower-http` and `tower-resilience` that do the same
+//! What each layer costs when all goes well, and each reader of streams, beside layers of `tower`, `tower-http` and `tower-resilience` that do the same
 //! job: time, and allocations.
 //!
 //! `cargo bench -p bench --bench overhead`, with `-- --quick` for a tenth of the time. Times are CPU time of the thread and
@@ -8,6 +8,7 @@
 mod http_cases;
 mod measure;
 mod plain_cases;
+mod stream_cases;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         http_cases::calls().measure(effort),
         http_cases::stamps().measure(effort),
         http_cases::stamps_that_grow().measure(effort),
+        stream_cases::chat().measure(effort),
+        stream_cases::messages().measure(effort),
+        stream_cases::responses().measure(effort),
     ];
     for report in measured {
         println!("{report}");

@@ -22,6 +22,9 @@
 //! 8. [`SseReader`] and [`NdjsonReader`] find events and lines in a streamed answer while its bytes pass unchanged, cut
 //!    wherever the network cuts them. They tell events from comments and blank lines, which keep a connection alive and are
 //!    not content; where the stream can be cut; and whether it ended within an event.
+//! 9. [`LlmStreams`] makes a reader for each answer that says what its parts mean: content, the end, or an error under a 200.
+//!    It counts the [`Usage`](buttress_core::Usage) alike for every provider, tells a whole answer from one that broke off,
+//!    and phrases a failure in the answer's own [`Format`].
 //!
 //! # When it refuses
 //!
@@ -29,7 +32,8 @@
 //! is another one, the body is not understood, a deployment is needed and none is named, or the target is not known.
 //! No error shows what a body holds, and none shows a secret.
 //!
-//! A reader of streams stops with a [`StreamError`] at a line or an event that is longer than its [`StreamLimits`].
+//! A reader of streams stops with a [`StreamError`] at a line or an event that is longer than its [`StreamLimits`]; to an
+//! [`LlmReader`] that is a malformed answer, as is anything that is not JSON where JSON is due.
 //!
 //! # Cancellation
 //!
@@ -42,6 +46,8 @@
 //!
 //! A reader of streams borrows what lies within a chunk: an event with one line of data costs no allocation and no copy. One
 //! that is split costs a copy of its parts, into room that is used again; room beyond 4 KiB is given back after each event.
+//! What it means is found in one pass over its data, without an allocation. An answer that is not a stream is held until it is
+//! whole, up to 256 KiB; only one that lies within a chunk is not copied.
 //!
 //! # Example
 //!
@@ -76,23 +82,33 @@ mod builder;
 mod call;
 mod classify;
 mod coding;
+mod decode;
 mod endpoint;
 mod error_body;
+mod events;
 mod facts;
 mod format;
 mod headers;
 mod hint;
 mod inspect;
+mod judge;
 mod limits;
 mod lines;
 mod moment;
 mod ndjson;
 mod percent;
+mod phrase;
+mod reader;
+mod report;
 mod rewrite;
 mod route;
 mod rules;
+mod scan;
 mod sse;
+mod streams;
+mod usage;
 mod wait;
+mod whole;
 
 pub use self::{
     builder::{EndpointBuilder, EndpointError},
@@ -104,7 +120,9 @@ pub use self::{
     inspect::{Inspect, InspectFuture},
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
+    reader::LlmReader,
     rewrite::LlmRewrite,
     route::{Operation, Route, RouteError},
     sse::{SseEvent, SseItem, SseKind, SseReader},
+    streams::{LlmExpected, LlmStreams},
 };

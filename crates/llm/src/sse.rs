@@ -81,6 +81,9 @@ pub enum SseKind<'a> {
     Retry(Duration),
     /// A blank line without an event: nothing stood before it, or nothing with data, from which no event is made.
     Blank,
+    /// A line that the standard passes over, but that begins as an object of JSON does. Some servers write an error so, as if
+    /// there were no event stream. It may stand within an event.
+    Stray(&'a [u8]),
     /// The stream ended within an event or a line, and this is what there was of it. The standard throws it away. Servers that
     /// leave out the last blank line exist, so the data must tell whether it is whole.
     Unfinished(SseEvent<'a>),
@@ -125,6 +128,7 @@ enum Found<'c> {
     Event(Near<'c>),
     Comment(Line<'c>),
     Retry(Duration),
+    Stray(Line<'c>),
     Blank,
     Unfinished,
 }
@@ -138,6 +142,7 @@ enum Field {
     Data,
     Id,
     Retry(Duration),
+    Stray,
     Other,
 }
 
@@ -218,7 +223,7 @@ impl SseReader {
         let rest = self.lines.finish()?;
         if rest != Rest::Nothing
             && let Some(found) = self.add(Line::Held, &mut Near::default())?
-            && rest == Rest::Line
+            && (rest == Rest::Line || matches!(found, Found::Stray(_)))
         {
             return Ok(Some(found));
         }
@@ -244,6 +249,10 @@ impl SseReader {
                 self.block.keep(mem::take(near));
                 return Ok(Some(Found::Retry(wait)));
             }
+            (Field::Stray, _) => {
+                self.block.keep(mem::take(near));
+                return Ok(Some(Found::Stray(line)));
+            }
             (Field::Data, Line::Chunk(_)) if near.data.is_some() || self.block.data.set => {}
             (Field::Name | Field::Data | Field::Id, Line::Chunk(bytes)) => {
                 near.set(field, &bytes[value..]);
@@ -261,8 +270,8 @@ impl SseReader {
         let end = self.lines.offset();
         match found {
             Found::Event(_) | Found::Blank => (self.spent, self.cut) = (true, end),
-            Found::Comment(_) | Found::Retry(_) if self.block.is_open() => {}
-            Found::Comment(_) | Found::Retry(_) => self.cut = end,
+            Found::Comment(_) | Found::Retry(_) | Found::Stray(_) if self.block.is_open() => {}
+            Found::Comment(_) | Found::Retry(_) | Found::Stray(_) => self.cut = end,
             Found::Unfinished => self.spent = true,
         }
         let kind = match found {
@@ -270,6 +279,8 @@ impl SseReader {
             Found::Comment(Line::Chunk(line)) => SseKind::Comment(&line[1..]),
             Found::Comment(Line::Held) => SseKind::Comment(&self.lines.held()[1..]),
             Found::Retry(wait) => SseKind::Retry(wait),
+            Found::Stray(Line::Chunk(line)) => SseKind::Stray(line),
+            Found::Stray(Line::Held) => SseKind::Stray(self.lines.held()),
             Found::Blank => SseKind::Blank,
             Found::Unfinished => SseKind::Unfinished(self.block.event(Near::default())),
         };
@@ -370,7 +381,7 @@ impl<'c> Near<'c> {
             Field::Name => self.name = Some(value),
             Field::Data => self.data = Some(value),
             Field::Id => self.id = Some(value),
-            Field::End | Field::Comment | Field::Retry(_) | Field::Other => {}
+            Field::End | Field::Comment | Field::Retry(_) | Field::Stray | Field::Other => {}
         }
     }
 }
@@ -387,6 +398,9 @@ impl Field {
         let Some(&first) = line.first() else { return (Self::End, 0) };
         if first == b':' {
             return (Self::Comment, 1);
+        }
+        if first == b'{' {
+            return (Self::Stray, 0);
         }
         let colon = line.iter().take(MAX_FIELD + 1).position(|&byte| byte == b':');
         let (name, value) = match colon {

@@ -20,6 +20,7 @@ enum What {
     Event(Event),
     Comment(Vec<u8>),
     Retry(Duration),
+    Stray(Vec<u8>),
     Blank,
     Unfinished(Event),
 }
@@ -42,6 +43,7 @@ impl From<SseItem<'_>> for Seen {
             SseKind::Event(event) => What::Event(event.into()),
             SseKind::Comment(text) => What::Comment(text.to_vec()),
             SseKind::Retry(wait) => What::Retry(wait),
+            SseKind::Stray(line) => What::Stray(line.to_vec()),
             SseKind::Blank => What::Blank,
             SseKind::Unfinished(event) => What::Unfinished(event.into()),
             other => panic!("unknown: {other:?}"),
@@ -487,6 +489,16 @@ fn an_event_may_be_as_long_as_allowed_and_no_longer() {
 }
 
 #[test]
+fn a_line_of_json_without_a_field_is_told_apart_from_events() {
+    let stream = b"data: a\n\n{\"error\":1}\ndata: b\n{\"error\":2}\n\n{\"error\":3}";
+    let (seen, _) = read(StreamLimits::DEFAULT, usize::MAX, [&stream[..]]);
+    let stray = |number| What::Stray(format!("{{\"error\":{number}}}").into_bytes());
+    let what: Vec<_> = seen.iter().map(|seen| (seen.what.clone(), seen.cut)).collect();
+    let expected = [(event("", "a"), 9), (stray(1), 21), (stray(2), 21), (event("", "b"), 42), (stray(3), 53)];
+    assert_eq!(what, expected);
+}
+
+#[test]
 fn what_came_before_an_error_is_given() {
     let limits = StreamLimits::DEFAULT.line(10);
     let (seen, error) = read(limits, usize::MAX, [&b"data: a\n\ndata: too long\n\ndata: b\n\n"[..]]);
@@ -538,6 +550,7 @@ fn model(max_line: usize, max_event: usize, stream: &[u8]) -> Reading {
                 told = Some(if has_data { What::Event(named(whole)) } else { What::Blank });
                 (has_data, open) = (false, false);
             }
+            [b'{', ..] => told = Some(What::Stray(line.to_vec())),
             b"" => told = Some(What::Comment(line[1..].to_vec())),
             b"data" => {
                 if has_data {
@@ -559,7 +572,7 @@ fn model(max_line: usize, max_event: usize, stream: &[u8]) -> Reading {
         {
             return (seen, Some(StreamErrorKind::EventTooLong));
         }
-        if is_torn {
+        if is_torn && !matches!(told, Some(What::Stray(_))) {
             open = true;
         } else if let Some(what) = told {
             cut = if open { cut } else { end };
@@ -614,6 +627,7 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
         b"\r\r",
         b" ",
         b"x",
+        b"{",
         b"{}",
         b"\0",
         b"\xff",
