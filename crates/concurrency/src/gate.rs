@@ -233,3 +233,118 @@ impl Woken {
 const fn in_flight(word: u64) -> u32 {
     word as u32
 }
+
+#[cfg(all(test, buttress_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{sync::Arc, thread};
+    use std::{num::NonZeroU32, time::Duration};
+
+    const CLASS: Criticality = Criticality::Critical;
+
+    fn gate(limit: u32) -> Arc<Gate> {
+        Arc::new(Gate::new(limit, Queue::of(NonZeroU32::MIN), Shares::default()))
+    }
+
+    fn enter(gate: &Gate) -> Entry {
+        let now = Instant::now();
+        match gate.try_pass() {
+            Some(taken) => Entry::Free(taken),
+            None => gate.enter(CLASS, || Some((now, now + Duration::from_secs(60)))),
+        }
+    }
+
+    fn has_place(gate: &Gate, entry: &Entry) -> bool {
+        match entry {
+            Entry::Free(_) => true,
+            Entry::Wait(turn) => gate.poll(turn, Waker::noop()).is_ready(),
+            Entry::Full => false,
+        }
+    }
+
+    #[test]
+    fn a_place_given_back_while_another_begins_to_wait_is_not_lost() {
+        loom::model(|| {
+            let gate = gate(1);
+            assert!(gate.try_pass().is_some());
+            let other = {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || enter(&gate))
+            };
+            gate.give_back(CLASS);
+            let entry = other.join().unwrap();
+            assert!(has_place(&gate, &entry), "there is a place, and nobody else wants it: {entry:?}");
+            gate.give_back(CLASS);
+            assert_eq!((gate.in_flight(), gate.queued()), (0, 0));
+            assert!(gate.try_pass().is_some(), "the short way is open again");
+        });
+    }
+
+    #[test]
+    fn two_callers_never_take_one_place() {
+        loom::model(|| {
+            let gate = gate(1);
+            let other = {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || enter(&gate))
+            };
+            let mine = enter(&gate);
+            let theirs = other.join().unwrap();
+            let both = [&mine, &theirs].map(|entry| has_place(&gate, entry));
+            assert_eq!(both.iter().filter(|has| **has).count(), 1, "one place, two callers");
+        });
+    }
+
+    #[test]
+    fn a_place_granted_to_one_who_leaves_goes_to_the_next() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::new(1, Queue::of(NonZeroU32::new(2).unwrap()), Shares::default()));
+            assert!(gate.try_pass().is_some());
+            let [Entry::Wait(first), Entry::Wait(second)] = [(); 2].map(|()| enter(&gate)) else { panic!("both wait") };
+            let other = {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || gate.give_back(CLASS))
+            };
+            gate.leave(&first);
+            other.join().unwrap();
+            assert!(gate.poll(&second, Waker::noop()).is_ready(), "the second has the place");
+            gate.give_back(CLASS);
+            assert_eq!((gate.in_flight(), gate.queued()), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_limit_that_is_raised_while_one_begins_to_wait_lets_it_in() {
+        loom::model(|| {
+            let gate = gate(1);
+            assert!(gate.try_pass().is_some());
+            let other = {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || enter(&gate))
+            };
+            gate.set_limit(2).wake();
+            let entry = other.join().unwrap();
+            assert!(has_place(&gate, &entry), "there are two places: {entry:?}");
+            assert_eq!((gate.in_flight(), gate.queued()), (2, 0));
+        });
+    }
+
+    #[test]
+    fn a_place_given_back_while_the_limit_is_lowered_is_counted_once() {
+        loom::model(|| {
+            let gate = gate(2);
+            assert!(gate.try_pass().is_some() && gate.try_pass().is_some());
+            let Entry::Wait(turn) = enter(&gate) else { panic!("there is no third place") };
+            let other = {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || gate.give_back(CLASS))
+            };
+            gate.set_limit(1).wake();
+            other.join().unwrap();
+            let granted = gate.poll(&turn, Waker::noop()).is_ready();
+            assert_eq!(gate.in_flight(), if granted { 2 } else { 1 });
+            gate.give_back(CLASS);
+            assert!(granted || gate.poll(&turn, Waker::noop()).is_ready());
+        });
+    }
+}

@@ -12,6 +12,8 @@ use crate::{
 /// twice the latency it decays by 5 % a sample, so that the end of a bad hour is noticed. That an overload takes a tenth
 /// off, once for all calls that met it, is our own: theirs goes by latency alone, and a target that fails quickly would look
 /// healthy.
+///
+/// What stays slow for hundreds of calls becomes the long average, and so the measure: give it a `max` that the target can bear.
 #[derive(Clone, Debug)]
 pub struct Gradient2 {
     bounds: Bounds,

@@ -27,7 +27,7 @@ pub struct Shared(pub(crate) Arc<Limiter>);
 /// A limit for each key, such as a target, a model or a tenant. See [`Select`].
 ///
 /// No more keys are kept than was said. For a new one, those go that have no call under way and were not asked for the
-/// longest: an eighth of all at a time, so that the search for them costs little. What their limits had learned goes with
+/// longest: a quarter of all at a time, so that the search for them costs little. What their limits had learned goes with
 /// them. If each key has a call under way, calls of new keys are refused.
 pub struct Keyed<F, K> {
     key: F,
@@ -129,12 +129,12 @@ impl<K: Hash + Eq> Limiters<K> {
         }
         // All who use a limiter have a handle of it, and get it under the lock of this map.
         let mut idle: Vec<u64> = self.known.values().filter(|known| known.is_idle()).map(|known| known.last).collect();
-        let eighth = self.max.get().div_ceil(8);
+        let quarter = self.max.get().div_ceil(4);
         if idle.is_empty() {
-            self.not_before = self.calls.saturating_add(eighth as u64);
+            self.not_before = self.calls.saturating_add(quarter as u64);
             return false;
         }
-        let last = eighth.min(idle.len()) - 1;
+        let last = quarter.min(idle.len()) - 1;
         let (_, &mut newest_to_go, _) = idle.select_nth_unstable(last);
         self.known.retain(|_, known| known.last > newest_to_go || !known.is_idle());
         true
@@ -146,5 +146,37 @@ impl<K: Hash + Eq> Limiters<K> {
 impl Known {
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.limiter) == 1
+    }
+}
+
+#[cfg(all(test, not(buttress_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Queue, Shares, limiter::Limit};
+
+    #[test]
+    fn a_million_keys_take_the_room_of_a_thousand_and_busy_ones_stay() {
+        let settings = Settings { limit: Limit::Fixed(1), queue: Queue::NONE, shares: Shares::default() };
+        let max = NonZeroUsize::new(1_000).expect("not zero");
+        let keyed = Keyed::new(|request: &u32| *request, max, settings);
+        let busy: Vec<_> = (0..100).map(|key| keyed.select(&key).expect("there is room")).collect();
+        for key in 100..1_000_000 {
+            assert!(keyed.select(&key).is_some(), "{key}");
+            assert!(key % 100 > 0 || keyed.limiters() <= 1_000);
+        }
+        let same = |(key, selected): (u32, &Selected)| Arc::ptr_eq(&keyed.find(&key).expect("it stays"), &selected.0);
+        assert!((0..).zip(&busy).all(same));
+        assert!(keyed.find(&999_999).is_some() && keyed.find(&100).is_none());
+    }
+
+    #[test]
+    fn where_all_keys_are_busy_nobody_looks_for_an_idle_one_at_each_call() {
+        let settings = Settings { limit: Limit::Fixed(1), queue: Queue::NONE, shares: Shares::default() };
+        let keyed = Keyed::new(|request: &u32| *request, NonZeroUsize::new(80).expect("not zero"), settings);
+        let mut busy: Vec<_> = (0..80).map(|key| keyed.select(&key)).collect();
+        assert!((80..85).all(|key| keyed.select(&key).is_none()));
+        busy.pop();
+        assert!(keyed.select(&90).is_none(), "not yet");
+        assert!((100..130).any(|key| keyed.select(&key).is_some()), "and soon");
     }
 }

@@ -124,6 +124,8 @@ mod keyed;
 mod layer;
 mod limit;
 mod limiter;
+#[cfg(all(test, not(buttress_loom)))]
+mod model;
 mod protocol;
 mod queue;
 mod service;
