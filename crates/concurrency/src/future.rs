@@ -202,3 +202,19 @@ fn poll_expired(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
     }
 }
+
+#[cfg(all(test, not(buttress_loom)))]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// A service whose future holds four numbers.
+    type Inner = tower::util::ServiceFn<fn(u64) -> Answer>;
+    type Answer = std::future::Ready<Result<[u64; 4], Infallible>>;
+    type Wrapped = ResponseFuture<Inner, buttress_core::HttpRefusal, crate::PlainProtocol, u64>;
+
+    #[test]
+    fn the_future_is_no_larger_than_its_place_asks_for() {
+        assert_eq!(size_of::<Wrapped>(), size_of::<Answer>() + size_of::<Option<Place>>() + 8);
+    }
+}
