@@ -25,7 +25,7 @@ use crate::{Group, plain_cases::OnError};
 
 /// Answers at once, as hyper's client would.
 #[derive(Clone, Debug)]
-struct Bare {
+pub(crate) struct Bare {
     status: StatusCode,
     /// For how many headers the answer's map has room beyond its own.
     room: usize,
@@ -62,7 +62,7 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template {
 /// Calls of a client: sent again if need be, to other targets if need be.
 pub(crate) fn calls() -> Group<Request<Payload>> {
     type Resilience = tower_resilience_retry::RetryLayer<Request<Payload>, Response<Body>, TransportError>;
-    let bare = Bare { status: StatusCode::OK, room: 0, facts: None };
+    let bare = Bare::ok();
     let failover = || RegionFailoverLayer::try_new(targets()).expect("three names").replay(Http).repeat_all();
     let retry = || RetryLayer::new().replay(Http).repeat_all();
     let refuse = |_: Request<Payload>, _: &Target| -> Result<Rewritten<Request<Payload>>, Refusal> {
@@ -137,7 +137,7 @@ fn headers(text: &'static str) -> Vec<(HeaderName, HeaderValue)> {
     text.lines().map(pair).collect()
 }
 
-fn request() -> Request<Payload> {
+pub(crate) fn request() -> Request<Payload> {
     let Template { uri, request, request_body, .. } = &*TEMPLATE;
     let mut built = Request::new(Payload::new(request_body.clone()));
     *built.method_mut() = http::Method::POST;
@@ -160,6 +160,10 @@ fn label(text: &str) -> Label {
 // === impl Bare ===
 
 impl Bare {
+    pub(crate) const fn ok() -> Self {
+        Self { status: StatusCode::OK, room: 0, facts: None }
+    }
+
     fn answer(&self) -> Response<Body> {
         let Template { response, response_body, .. } = &*TEMPLATE;
         let mut built = Response::new(Body::from(response_body.clone()));

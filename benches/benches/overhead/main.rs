@@ -5,6 +5,7 @@
 //! depend on the machine: compare them within one run only. Allocations are exact, and the bench fails if one that was
 //! promised away is there.
 
+mod concurrency_cases;
 mod http_cases;
 mod measure;
 mod plain_cases;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
     let mut broken = Vec::new();
     let measured = [
         plain_cases::group().measure(effort),
+        concurrency_cases::plain().measure(effort),
+        concurrency_cases::http().measure(effort),
         http_cases::calls().measure(effort),
         http_cases::stamps().measure(effort),
         http_cases::stamps_that_grow().measure(effort),
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         println!("{report}");
         broken.extend(report.broken_promises());
     }
+    println!("{}", concurrency_cases::contended(if quick { 11 } else { 51 }));
     for promise in &broken {
         eprintln!("broken promise: {promise}");
     }
