@@ -33,7 +33,7 @@ pub(crate) enum Ruling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     Content,
-    /// It ended, as its format says an answer ends.
+    /// It ended, and its format says that it is one.
     End,
     Events,
     Bytes,
@@ -52,8 +52,8 @@ impl<R: EventReader> Gate<R> {
         let mut rest = data;
         while let Some(event) = self.reader.read(&mut rest) {
             match event.kind {
-                EventKind::Content => return Ruling::Open(Opening::Content),
-                EventKind::Terminal => return Ruling::Open(Opening::End),
+                // An end may hold the last content, or all there is.
+                EventKind::Content | EventKind::Terminal => return Ruling::Open(Opening::Content),
                 EventKind::Failure(failure) => return Ruling::Fail(failure),
                 // A sign of life is no event: a model that is slow to load may give many.
                 EventKind::KeepAlive => {}
@@ -100,7 +100,7 @@ mod tests {
     fn content_an_end_or_a_failure_decides() {
         assert_eq!(lines("role\n"), Ruling::Hold);
         assert_eq!(lines("role\ntext a\n"), Ruling::Open(Opening::Content));
-        assert_eq!(lines("role\nstop\n"), Ruling::Open(Opening::End));
+        assert_eq!(lines("role\nstop\n"), Ruling::Open(Opening::Content));
         assert_eq!(lines("role\nwhat\ntext a\n"), Ruling::Fail(StreamFailure::malformed()));
         assert!(matches!(lines("role\nerror 529 busy\n"), Ruling::Fail(failure) if failure.status() == 529));
     }
