@@ -83,6 +83,7 @@ mod future;
 mod held;
 mod layer;
 mod pace;
+mod passage;
 mod service;
 mod watch;
 

@@ -6,10 +6,7 @@ use http_body::Frame;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::{
-    counts::Counters,
-    held::{Held, Out},
-};
+use crate::{counts::Counters, passage::Passage};
 
 /// Reads an answer, lets out of it what is whole, and ends it if it does not end well.
 #[derive(Debug)]
@@ -19,20 +16,13 @@ pub(crate) struct Watch<R> {
     stage: Stage,
     /// Nothing more is read, only passed on.
     deaf: bool,
-    /// How far it has come.
-    seen: u64,
-    /// How far it may go out.
-    cut: u64,
-    /// How far it has gone out.
-    given: u64,
+    passage: Passage,
     /// Where the last event ended.
     event_end: u64,
     announced: Option<u64>,
     /// Whether anything can be put after a cut, once that was asked.
     closable: Option<bool>,
     usage: Option<Usage>,
-    held: Held,
-    out: Out,
     after: Option<Frame<Bytes>>,
     error: Option<BoxError>,
 }
@@ -64,15 +54,11 @@ impl<R: EventReader> Watch<R> {
             report,
             stage: Stage::Before,
             deaf: false,
-            seen: 0,
-            cut: 0,
-            given: 0,
+            passage: Passage::default(),
             event_end: 0,
             announced,
             closable: None,
             usage: None,
-            held: Held::default(),
-            out: Out::default(),
             after: None,
             error: None,
         }
@@ -80,14 +66,16 @@ impl<R: EventReader> Watch<R> {
 
     /// Some data came.
     pub(crate) fn data(&mut self, data: Bytes, counters: &Counters) -> Progress {
-        let base = self.seen;
-        self.seen += data.len() as u64;
+        self.passage.arrive(data.len());
         let (progress, failure) = self.read(&data, counters);
         if self.stage == Stage::Settled {
             // Nothing will be put after it.
-            self.cut = self.seen;
+            self.passage.cut_at(self.passage.seen());
         }
-        self.pass(data, base);
+        let Self { reader, announced, closable, .. } = self;
+        // What is torn waits only where something else might have to stand in its place.
+        let probe = || reader.closing(&StreamFailure::truncated()).is_some();
+        self.passage.pass(data, || announced.is_none() && *closable.get_or_insert_with(probe));
         if let Some(failure) = failure {
             self.fail(failure, None, counters);
         }
@@ -103,16 +91,16 @@ impl<R: EventReader> Watch<R> {
         self.count_usage();
         match event.kind {
             // What was said whole needs nothing put after it.
-            EventKind::Failure(failure) if failure.report().is_some() && self.held.is_empty() => {
+            EventKind::Failure(failure) if failure.report().is_some() && !self.passage.holds_any() => {
                 self.reported(failure, counters);
             }
             EventKind::Failure(failure) => self.fail(failure, None, counters),
-            _ if self.announced.is_some_and(|length| self.seen < length) => {
+            _ if self.is_short() => {
                 self.fail(StreamFailure::truncated(), None, counters);
             }
             _ => {
                 self.complete();
-                self.release_all();
+                self.passage.release_all();
             }
         }
     }
@@ -123,7 +111,7 @@ impl<R: EventReader> Watch<R> {
             return self.fail(StreamFailure::broken(), Some(error), counters);
         }
         // The answer was complete, and how its connection ended is no matter; but not less than was announced can end well.
-        if self.announced.is_some_and(|length| self.seen < length) {
+        if self.is_short() {
             self.error = Some(error);
         }
         self.stage = Stage::Cut;
@@ -144,19 +132,19 @@ impl<R: EventReader> Watch<R> {
 
     /// Takes what is to be given next.
     pub(crate) fn next(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
-        let data = self.out.pop().map(Frame::data);
+        let data = self.passage.next().map(Frame::data);
         let frame = data.or_else(|| self.error.is_none().then(|| self.after.take()).flatten());
         frame.map(Ok).or_else(|| self.error.take().map(Err))
     }
 
     /// Returns whether anything is to be given before more is read.
     pub(crate) const fn has_next(&self) -> bool {
-        !self.out.is_empty() || self.after.is_some() || self.error.is_some()
+        self.passage.has_next() || self.after.is_some() || self.error.is_some()
     }
 
     /// Returns how many bytes were read and not given.
     pub(crate) fn waiting(&self) -> u64 {
-        self.out.len() + self.held.len() as u64
+        self.passage.waiting()
     }
 
     /// Returns whether nothing more is asked of the answer.
@@ -198,7 +186,7 @@ impl<R: EventReader> Watch<R> {
                 }
                 _ => {}
             }
-            self.cut = self.cut.max(event.cut);
+            self.passage.cut_at(event.cut);
         }
         self.count_usage();
         (progress, failed)
@@ -229,14 +217,13 @@ impl<R: EventReader> Watch<R> {
     fn fail(&mut self, failure: StreamFailure, cause: Option<BoxError>, counters: &Counters) {
         let failure = self.dated(failure);
         // Where less than a whole event has gone out, or all bytes are counted, nothing can be said any more.
-        let clean = self.announced.is_none() && self.given <= self.cut;
+        let clean = self.announced.is_none() && self.passage.is_clean();
         let closing = clean.then(|| self.reader.closing(&failure)).flatten();
         self.conclude(&failure, if closing.is_some() { "closed" } else { "broken off" }, counters);
         if let Some(closing) = closing {
-            self.held.clear();
-            self.out.push(closing);
+            self.passage.close(closing);
         } else {
-            self.release_all();
+            self.passage.release_all();
             self.error = Some(cause.unwrap_or_else(|| failure.into()));
         }
         self.stage = Stage::Cut;
@@ -249,7 +236,7 @@ impl<R: EventReader> Watch<R> {
 
     fn conclude(&self, failure: &StreamFailure, how: &'static str, counters: &Counters) {
         let class = failure.class();
-        debug!(reason = failure.word(), verdict = %class.verdict, how, bytes = self.seen, "stream failed");
+        debug!(reason = failure.word(), verdict = %class.verdict, how, bytes = self.passage.seen(), "stream failed");
         counters.failed(failure);
         self.report.conclude(class);
     }
@@ -262,37 +249,8 @@ impl<R: EventReader> Watch<R> {
         }
     }
 
-    /// Lets out what is whole, up to and of `data`, which stands at `base`.
-    fn pass(&mut self, mut data: Bytes, base: u64) {
-        self.release(self.cut.min(base));
-        let length = data.len();
-        let whole = usize::try_from(self.cut.saturating_sub(base)).map_or(length, |whole| whole.min(length));
-        if whole == length || !self.holds() {
-            self.release_all();
-            self.given += length as u64;
-            self.out.push(data);
-            return;
-        }
-        if whole > 0 {
-            self.given += whole as u64;
-            self.out.push(data.split_to(whole));
-        }
-        self.held.push(data);
-    }
-
-    /// Returns whether what is torn is held back: only where something else might have to stand in its place.
-    fn holds(&mut self) -> bool {
-        let probe = || self.reader.closing(&StreamFailure::truncated()).is_some();
-        self.announced.is_none() && *self.closable.get_or_insert_with(probe)
-    }
-
-    fn release(&mut self, upto: u64) {
-        let length = upto.saturating_sub(self.given);
-        self.held.release(usize::try_from(length).unwrap_or(usize::MAX), &mut self.out);
-        self.given += length;
-    }
-
-    fn release_all(&mut self) {
-        self.release(self.given + self.held.len() as u64);
+    /// Returns whether less came than was announced.
+    fn is_short(&self) -> bool {
+        self.announced.is_some_and(|length| self.passage.seen() < length)
     }
 }

@@ -81,8 +81,11 @@ impl EventReader for LineReader {
         }
         length?;
         self.cut = self.offset;
-        let line = std::mem::take(&mut self.line);
+        // Put back, so that its room is used again.
+        let mut line = std::mem::take(&mut self.line);
         let kind = self.kind(line.trim_ascii_end());
+        line.clear();
+        self.line = line;
         Some(self.event(kind))
     }
 

@@ -144,3 +144,16 @@ fn a_body_that_is_always_ready_and_never_whole_lets_others_run() {
         assert!(body.is_woken(), "it gives others their turn and goes on");
     });
 }
+
+#[test]
+fn a_panic_within_leaves_nothing_behind() {
+    run(async {
+        let (answer, handle) = answer(&layer(), lines(Script::new().data("text a\nte").panics("on purpose"))).await;
+        let mut body = reading(answer);
+        let _ = assert_ready!(poll(&mut body));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(&mut body).is_ready()));
+        assert!(panic.is_err());
+        drop(body);
+        handle.assert_idle();
+    });
+}
