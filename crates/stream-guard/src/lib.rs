@@ -31,6 +31,9 @@
 //! 10. An encoded answer cannot be read. So a request with `accept-encoding` asks for `identity`, unless
 //!     [`StreamGuardLayer::keep_accept_encoding`] says otherwise. A bytewise guard leaves it as it is.
 //!
+//! [`ContinueLayer`] stands outside of retry and failover, for those who ask for it: it goes on with a stream that broke after
+//! content, once, on another target. How is for a [`Continue`] to know.
+//!
 //! # When it refuses
 //!
 //! Never. What it says, it says at the end of a stream.
@@ -78,6 +81,9 @@
 
 mod body;
 mod clock;
+mod continuation;
+mod continue_body;
+mod continue_layer;
 mod counts;
 mod future;
 mod held;
@@ -85,8 +91,16 @@ mod layer;
 mod pace;
 mod passage;
 mod service;
+mod story;
 mod watch;
 
 pub use self::{
-    body::ResponseBody, counts::Counts, future::ResponseFuture, layer::StreamGuardLayer, service::StreamGuard,
+    body::ResponseBody,
+    continuation::{Continue, Thread},
+    continue_body::ContinuedBody,
+    continue_layer::{ContinueFuture, ContinueLayer, Continuing},
+    counts::Counts,
+    future::ResponseFuture,
+    layer::StreamGuardLayer,
+    service::StreamGuard,
 };
