@@ -5,6 +5,7 @@
 //! depend on the machine: compare them within one run only. Allocations are exact, and the bench fails if one that was
 //! promised away is there.
 
+mod gate_cases;
 mod http_cases;
 mod measure;
 mod plain_cases;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         http_cases::calls().measure(effort),
         http_cases::stamps().measure(effort),
         http_cases::stamps_that_grow().measure(effort),
+        gate_cases::heads().measure(effort),
+        gate_cases::streams().measure(effort),
     ];
     for report in measured {
         println!("{report}");
