@@ -6,6 +6,7 @@
 //! promised away is there.
 
 mod concurrency_cases;
+mod gate_cases;
 mod http_cases;
 mod measure;
 mod plain_cases;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         stream_cases::chat().measure(effort),
         stream_cases::messages().measure(effort),
         stream_cases::responses().measure(effort),
+        gate_cases::heads().measure(effort),
+        gate_cases::streams().measure(effort),
     ];
     for report in measured {
         println!("{report}");

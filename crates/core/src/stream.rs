@@ -20,6 +20,18 @@ pub trait OpenStream {
     /// Makes a reader of the answer with this head, or `None` if its body is not to be read: it is an error by its status, or
     /// nothing is known of its format.
     fn open(&self, expected: Self::Expected, head: &response::Parts) -> Option<Self::Reader>;
+
+    /// Returns whether the answer is one that is made whole before it is sent, so that its first content comes late. By
+    /// default, answers are streams.
+    fn comes_whole(&self, _expected: &Self::Expected) -> bool {
+        false
+    }
+
+    /// Phrases `failure` as the answer to a request whose own answer never began: its content type and its body. By
+    /// default, in plain text.
+    fn envelope(&self, _expected: &Self::Expected, failure: &StreamFailure) -> (HeaderValue, Bytes) {
+        in_plain_text(failure)
+    }
 }
 
 /// Reads one answer from chunks cut anywhere, and says what stands where. It changes nothing.
@@ -157,8 +169,12 @@ impl EventReader for BytewiseReader {
     }
 
     fn envelope(&self, failure: &StreamFailure) -> (HeaderValue, Bytes) {
-        (HeaderValue::from_static("text/plain; charset=utf-8"), Bytes::from(failure.to_string()))
+        in_plain_text(failure)
     }
+}
+
+fn in_plain_text(failure: &StreamFailure) -> (HeaderValue, Bytes) {
+    (HeaderValue::from_static("text/plain; charset=utf-8"), Bytes::from(failure.to_string()))
 }
 
 #[cfg(test)]
@@ -174,5 +190,8 @@ mod tests {
         assert_eq!((rest, reader.read(&mut rest)), (&b""[..], None));
         assert_eq!(reader.finish(), Event::new(EventKind::Terminal, 3));
         assert_eq!(reader.closing(&StreamFailure::truncated()), None);
+        assert!(!Bytewise.comes_whole(&()));
+        let failure = StreamFailure::late();
+        assert_eq!(Bytewise.envelope(&(), &failure), reader.envelope(&failure));
     }
 }

@@ -31,6 +31,12 @@ impl BodyWatch {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    /// Returns whether a body is in a pause.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.counts().waiting.is_empty()
+    }
+
     /// Returns how many bodies were made and not dropped.
     #[must_use]
     pub fn alive(&self) -> u64 {

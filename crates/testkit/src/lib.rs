@@ -5,7 +5,8 @@
 //!    the counts.
 //! 2. [`Script`] makes a [`ScriptedBody`]: data, trailers, an error, a pause, a panic; with honest hints or without.
 //! 3. [`http_contract!`] and [`plain_contract!`] run the contract that every layer keeps, one test for each promise.
-//! 4. [`TraceGuard`] captures what is traced, so that a test can say what must never be in it.
+//! 4. [`LineStreams`] reads streams of a format that is small enough to be written by hand.
+//! 5. [`TraceGuard`] captures what is traced, so that a test can say what must never be in it.
 //!
 //! # Example
 //!
@@ -42,6 +43,7 @@ mod error;
 mod flavour;
 mod handle;
 mod http_contract;
+mod lines;
 mod macros;
 mod places;
 mod probe;
@@ -63,6 +65,7 @@ pub use self::{
     error::ProbeError,
     flavour::{Flavour, HttpFlavour, PlainFlavour},
     handle::Handle,
+    lines::{LineReader, LineStreams},
     probe::{PlainFuture, PlainProbe, Probe, ProbeFuture},
     refusal::{ByError, ByResponse},
     reply::{Answer, HttpAnswer, Reply, Seen},
