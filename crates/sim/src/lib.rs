@@ -77,14 +77,22 @@ mod stats;
 
 mod fault;
 mod form;
+mod hint;
 mod limits;
+mod moment;
+mod profile;
+mod provider_error;
 mod script;
+mod transport;
 
 mod admission;
 mod answer;
+mod asked;
+mod generate;
 mod plan;
 mod request;
 mod route;
+mod strike;
 mod wire;
 
 mod body;
@@ -100,8 +108,13 @@ mod target;
 pub use builder::Builder;
 pub use control::Control;
 pub use control_server::ControlServer;
-pub use fault::{Fault, ProviderError, StatusFault};
+pub use fault::{Fault, StatusFault};
+pub use hint::Hint;
 pub use limits::Limits;
+pub use moment::{At, Then};
+pub use profile::{Profile, UnknownProfile};
+pub use provider_error::ProviderError;
 pub use script::{Script, ScriptError, Step, When};
 pub use simulator::Simulator;
-pub use stats::Stats;
+pub use stats::{Operations, Stats};
+pub use transport::{Coding, LineEnd};
