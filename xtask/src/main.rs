@@ -3,6 +3,7 @@
 //! Built from the standard library alone, so that it is ready before anything else has to be.
 
 mod count;
+mod node;
 mod report;
 mod sdk;
 mod task;
