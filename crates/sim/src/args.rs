@@ -29,7 +29,7 @@ SCRIPTS are JSON or TOML, by the file's ending. They apply to every target:
 
 FAULTS have a `kind`: status, provider, hinted, refuse, hang, reset, slow_first_token, stream, stall_after,
 truncate_after, end_after, reset_after, malformed_event, error_event, filtered, no_usage, encoded, line_ends,
-byte_order_mark, split, drip, tool_call, empty, only_done.
+byte_order_mark, split, drip, async_filter, tool_call, empty, only_done.
 
 PATHS decide the dialect: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,
 /openai/deployments/{deployment}/…, /openai/v1/…, /v1/messages, /v1beta/models/{model}:generateContent,

@@ -122,6 +122,9 @@ pub enum Fault {
         /// The time between two pieces, in milliseconds.
         every_ms: u64,
     },
+    /// Filters a stream of Azure's while it is sent: chunks without id and content tell of the filter between the words and
+    /// after the finish reason. A mode of Azure rather than a fault.
+    AsyncFilter,
     /// Answers with a call of a tool instead of words. No fault of the provider, but switched and scripted like one.
     ToolCall {
         /// The name of the tool.
@@ -174,6 +177,7 @@ impl Fault {
             Self::ByteOrderMark => "byte_order_mark",
             Self::Split { .. } => "split",
             Self::Drip { .. } => "drip",
+            Self::AsyncFilter => "async_filter",
             Self::ToolCall { .. } => "tool_call",
             Self::Empty => "empty",
             Self::OnlyDone => "only_done",

@@ -84,6 +84,7 @@ pub(crate) enum FaultForm {
         bytes: usize,
         every_ms: u64,
     },
+    AsyncFilter {},
     ToolCall {
         name: String,
         #[serde(default)]
@@ -123,6 +124,7 @@ impl TryFrom<FaultForm> for Fault {
             FaultForm::Split { at } => Self::Split { at },
             FaultForm::Drip { bytes: 0, .. } => return Err("`bytes` is 0, expected 1 or more".to_owned()),
             FaultForm::Drip { bytes, every_ms } => Self::Drip { bytes, every_ms },
+            FaultForm::AsyncFilter {} => Self::AsyncFilter,
             FaultForm::ToolCall { name, arguments } => Self::ToolCall { name, arguments },
         })
     }
@@ -162,6 +164,7 @@ impl From<Fault> for FaultForm {
             Fault::ByteOrderMark => Self::ByteOrderMark {},
             Fault::Split { at } => Self::Split { at },
             Fault::Drip { bytes, every_ms } => Self::Drip { bytes, every_ms },
+            Fault::AsyncFilter => Self::AsyncFilter {},
             Fault::ToolCall { name, arguments } => Self::ToolCall { name, arguments },
         }
     }
@@ -225,6 +228,7 @@ mod tests {
             r#"{"kind":"byte_order_mark"}"#,
             r#"{"kind":"split","at":[1,5]}"#,
             r#"{"kind":"drip","bytes":3,"every_ms":1}"#,
+            r#"{"kind":"async_filter"}"#,
             r#"{"kind":"tool_call","name":"weather","arguments":{"city":"Oslo"}}"#,
         ] {
             let fault = read(json).unwrap();

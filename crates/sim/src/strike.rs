@@ -13,7 +13,8 @@ use crate::plan::{Body, Ending, Mark, Part, Plan};
 use crate::provider_error::ProviderError;
 use crate::transport;
 use crate::wire::error::ApiError;
-use crate::wire::voice::Voice;
+use crate::wire::voice::{Form, Voice};
+use crate::wire::{Dialect, stream};
 
 /// A fault about to hit an answer that speaks like this.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ impl Strike<'_> {
             Fault::ByteOrderMark if self.plan.body.is_stream() => {
                 let mark = Part::new(Duration::ZERO, Mark::Comment, Bytes::from_static("\u{feff}".as_bytes()));
                 self.plan.body.parts.insert(0, mark);
+            }
+            Fault::AsyncFilter if self.voice.dialect == Dialect::Azure && self.voice.form == Form::Chat => {
+                filter(&mut self.plan.body.parts);
             }
             Fault::Split { at } => self.plan.body.parts = transport::split(&self.plan.body.parts, at),
             Fault::Drip { bytes, every_ms } => {
@@ -164,6 +168,23 @@ impl Strike<'_> {
     }
 }
 
+/// Puts what an asynchronous filter says behind every other word and behind the finish reason.
+fn filter(parts: &mut Vec<Part>) {
+    let mut filtered = Vec::with_capacity(parts.len() * 2);
+    let (mut words, mut offset) = (0_usize, 0_usize);
+    for part in parts.drain(..) {
+        let mark = part.mark;
+        filtered.push(part);
+        words += usize::from(mark == Mark::Content);
+        if (mark == Mark::Content && words.is_multiple_of(2)) || mark == Mark::Finish {
+            let bytes = stream::filtered(offset, offset + 64);
+            filtered.push(Part::new(Duration::ZERO, Mark::Closing, bytes));
+            offset += 64;
+        }
+    }
+    *parts = filtered;
+}
+
 /// How many parts come before `at`. A place inside a part cuts it in two.
 fn index(parts: &mut Vec<Part>, at: At) -> usize {
     let content = |nth: usize| {
@@ -211,9 +232,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Dialect;
     use crate::wire::stream::DONE;
-    use crate::wire::voice::Form;
 
     fn plan(body: Body) -> Plan {
         let (headers, ending) = (HeaderMap::new(), Ending::Complete);

@@ -316,6 +316,17 @@ async fn an_answer_of_one_piece_fails_under_status_200() {
 }
 
 #[tokio::test]
+async fn an_asynchronous_filter_speaks_between_the_words_and_after_the_end() {
+    let sim = sim().await;
+    let chunks = case("azure chat").send(&sim, Some(Fault::AsyncFilter), true).await.chunks();
+    let told: Vec<_> = chunks.iter().map(|chunk| chunk["choices"][0]["content_filter_offsets"].is_object()).collect();
+    assert_eq!(told, [false, false, false, false, true, false, false, true]);
+    assert_eq!((&chunks[6]["choices"][0]["finish_reason"], &chunks[7]["id"]), (&json!("stop"), &json!("")));
+    let plain = case("openai chat").send(&sim, None, true).await.text();
+    assert_eq!(case("openai chat").send(&sim, Some(Fault::AsyncFilter), true).await.text(), plain);
+}
+
+#[tokio::test]
 async fn deepseek_sends_blank_lines_before_an_answer_and_comments_in_a_stream() {
     let sim = sim().await;
     sim.set_fault(Fault::SlowFirstToken { ms: 60_000 });

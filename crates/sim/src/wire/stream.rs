@@ -47,6 +47,14 @@ pub(crate) fn events(completion: &Completion, pace: Pace, options: Options) -> V
     events.into_parts()
 }
 
+/// What Azure's asynchronous filter says of the characters from `start` to `end`.
+pub(crate) fn filtered(start: usize, end: usize) -> Bytes {
+    Bytes::from(format!(
+        r#"data: {{"id":"","object":"","created":0,"model":"","choices":[{{"index":0,"finish_reason":null,"content_filter_results":{SAFE},"content_filter_offsets":{{"check_offset":{start},"start_offset":{start},"end_offset":{end}}}}}]}}{END}"#,
+        END = "\n\n"
+    ))
+}
+
 // === impl Events ===
 
 impl Events {
