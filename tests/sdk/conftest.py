@@ -144,7 +144,7 @@ def pytest_configure(config):
     config.stash[MEASURED] = []
     # Neither the user's keys nor the user's proxy belong here.
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "AZURE_OPENAI_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
 
 

@@ -19,6 +19,8 @@ pub(crate) enum Runner {
     Libtest,
     /// `==== 3 passed, 1 skipped in 0.2s ====`
     Pytest,
+    /// `# pass 3`, and a line for each of the other outcomes
+    Node,
 }
 
 /// Removes colours and other terminal sequences.
@@ -62,6 +64,7 @@ impl Runner {
         let items = match self {
             Self::Nextest => line.strip_prefix("Summary [")?.split_once("] ")?.1.split_once(" run: ")?.1,
             Self::Libtest => line.strip_prefix("test result: ")?.split_once(". ")?.1,
+            Self::Node => return node(line),
             Self::Pytest => line.trim_matches(['=', ' ']).rsplit_once(" in ")?.0,
         };
         let mut count = Count::default();
@@ -75,11 +78,24 @@ impl Runner {
                 (_, "failed") | (Self::Pytest, "error" | "errors") => count.failed += number,
                 // nextest has more ways to fail than one: `timed out`, `exec failed`.
                 (Self::Nextest, _) => count.failed += number,
-                (Self::Libtest | Self::Pytest, _) => continue,
+                (Self::Libtest | Self::Pytest | Self::Node, _) => continue,
             }
             known = true;
         }
         known.then_some(count)
+    }
+}
+
+/// One line of Node's summary.
+fn node(line: &str) -> Option<Count> {
+    let (label, number) = line.strip_prefix("# ")?.split_once(' ')?;
+    let number = number.parse().ok()?;
+    let none = Count::default();
+    match label {
+        "pass" => Some(Count { passed: number, ..none }),
+        "fail" | "cancelled" => Some(Count { failed: number, ..none }),
+        "skipped" | "todo" => Some(Count { skipped: number, ..none }),
+        _ => None,
     }
 }
 
@@ -151,6 +167,15 @@ mod tests {
         ] {
             assert_eq!(Runner::Pytest.read(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn node_line_by_line() {
+        let text = "ok 1 - # pass 7\n# Subtest: pass 5\n# tests 6\n# suites 0\n# pass 3\n# fail 1\n# cancelled 1\n\
+            # skipped 1\n# todo 0\n# duration_ms 7942.4\n";
+        let mut sum = Count::default();
+        text.lines().filter_map(|line| Runner::Node.read(line)).for_each(|count| sum += count);
+        assert_eq!(Some(sum), count(3, 2, 1));
     }
 
     #[test]

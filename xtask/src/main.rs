@@ -4,6 +4,7 @@
 
 mod count;
 mod fuzz;
+mod node;
 mod report;
 mod sdk;
 mod task;

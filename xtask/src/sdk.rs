@@ -1,4 +1,4 @@
-//! The SDK checks: an official client library against a running gateway.
+//! The SDK checks: official client libraries against a running gateway, and against the simulator itself.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::Runner;
-use crate::tools::{self, Tested};
+use crate::node;
+use crate::tools::{self, Binaries, Tested};
 
 const CHECKS: &str = "tests/sdk";
 /// The oldest Python that the SDK takes.
@@ -15,24 +16,35 @@ const OLDEST: (u32, u32) = (3, 10);
 /// Written last, with what the environment was made from. An environment without it is unfinished.
 const STAMP: &str = "made-from.txt";
 
-/// Runs the checks. `args` go to pytest.
+/// Runs the checks. `args` go to pytest; with any, the checks in JavaScript are left out.
 pub(crate) fn check(release: bool, args: &[String]) -> Tested {
-    match prepare(release) {
+    let binaries = if env::var_os("BUTTRESS_GATEWAY_URL").is_some() {
+        println!("gateway: the one at BUTTRESS_GATEWAY_URL");
+        None
+    } else {
+        match tools::build_binaries(release) {
+            Ok(binaries) => Some(binaries),
+            Err(why) => return why.into(),
+        }
+    };
+    let tested = match prepare(binaries.as_ref()) {
         Ok(mut pytest) => tools::run_tests(pytest.args(args), Runner::Pytest),
         Err(why) => why.into(),
+    };
+    match binaries {
+        Some(binaries) if args.is_empty() => tested.and(node::check(&binaries)),
+        _ => tested,
     }
 }
 
-fn prepare(release: bool) -> Result<Command, String> {
+fn prepare(binaries: Option<&Binaries>) -> Result<Command, String> {
     let python = environment()?;
     let mut pytest = tools::program(python);
     pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", CHECKS, CHECKS]);
     pytest.arg(if tools::colours() { "--color=yes" } else { "--color=no" });
     pytest.env("PYTHONDONTWRITEBYTECODE", "1");
-    if env::var_os("BUTTRESS_GATEWAY_URL").is_some() {
-        println!("gateway: the one at BUTTRESS_GATEWAY_URL");
-    } else {
-        tools::build_binaries(release)?.announce(&mut pytest);
+    if let Some(binaries) = binaries {
+        binaries.announce(&mut pytest);
     }
     Ok(pytest)
 }
@@ -114,7 +126,7 @@ fn clear(venv: &Path) -> Result<(), String> {
 }
 
 /// Installs Debian packages, where this is Debian and we are root.
-fn apt_install(packages: &[&str]) -> bool {
+pub(crate) fn apt_install(packages: &[&str]) -> bool {
     let root = || tools::version(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
     if !Path::new("/etc/debian_version").exists() || !root() {
         return false;

@@ -121,6 +121,18 @@ impl Binaries {
 
 // === impl Tested ===
 
+impl Tested {
+    /// Both, with what went wrong in either.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.count += other.count;
+        self.result = match (self.result, other.result) {
+            (Err(why), Err(also)) => Err(format!("{why}; {also}")),
+            (first, second) => first.and(second),
+        };
+        self
+    }
+}
+
 impl From<String> for Tested {
     /// The runner could not even start.
     fn from(why: String) -> Self {

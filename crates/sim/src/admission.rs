@@ -4,11 +4,11 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 
 use crate::answer::Ask;
-use crate::fault::ProviderError;
 use crate::limits::Snapshot;
-use crate::route::has_api_version;
+use crate::provider_error::ProviderError;
+use crate::route::{Endpoint, has_api_version};
 use crate::wire::error::ApiError;
-use crate::wire::{Dialect, models};
+use crate::wire::{Dialect, KeyHeader, models};
 
 /// A refusal before its headers.
 pub(crate) struct Refused {
@@ -32,6 +32,11 @@ impl Ask<'_> {
             return Err(error.code("method_not_supported").into());
         }
         self.check_key()?;
+        if matches!(self.route.endpoint, Endpoint::Messages | Endpoint::CountTokens)
+            && !self.head.headers.contains_key("anthropic-version")
+        {
+            return Err(ApiError::invalid("anthropic-version: header is required").into());
+        }
         if let Some(deployment) = self.route.deployment {
             if !has_api_version(self.head.uri.query()) {
                 return Err(self.unknown().into());
@@ -47,9 +52,10 @@ impl Ask<'_> {
         };
         let dialect = self.route.dialect;
         let bearer = text(&self.head.headers, AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-        let key = match dialect {
-            Dialect::OpenAi => bearer,
-            Dialect::Azure => text(&self.head.headers, "api-key").or(bearer),
+        let key = match dialect.habits().key {
+            KeyHeader::None => return Ok(()),
+            KeyHeader::Bearer => bearer,
+            KeyHeader::Named(name) => text(&self.head.headers, name).or(bearer),
         };
         match key {
             Some(key) if key == expected => Ok(()),
@@ -85,11 +91,11 @@ impl Ask<'_> {
 
     pub(crate) fn unknown(&self) -> ApiError {
         match self.route.dialect {
-            Dialect::OpenAi => {
+            Dialect::Azure => ApiError::front_door(StatusCode::NOT_FOUND, "404", "Resource not found"),
+            _ => {
                 let message = format!("Invalid URL ({} {})", self.head.method, self.head.uri.path());
                 ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
             }
-            Dialect::Azure => ApiError::front_door(StatusCode::NOT_FOUND, "404", "Resource not found"),
         }
     }
 }

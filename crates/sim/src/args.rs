@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use buttress_sim::{Limits, Script};
+use buttress_sim::{Limits, Profile, Script};
 use clap::Parser;
 
 /// Simulates LLM providers, with faults to be switched on while it runs.
@@ -18,6 +18,7 @@ EXAMPLES:
   buttress-sim
   buttress-sim --target eastus:20ms --target westeurope:60ms --gap 5ms
   buttress-sim --target small@7200 --rpm 60 --tpm 40000 --script faults.toml
+  buttress-sim --target azure --target fast=groq:5ms --target many=openrouter --profile mistral
 
 DURATIONS are a number with us, ms or s: 500us, 20ms, 2s.
 
@@ -26,13 +27,23 @@ SCRIPTS are JSON or TOML, by the file's ending. They apply to every target:
   when = { nth = [2, 5] }       # or \"always\", { first = 3 }, { every = 10 }, { probability = 0.1 }
   fault = { kind = \"status\", status = 503 }
 
-FAULTS have a `kind`: status, provider, refuse, hang, reset, slow_first_token, stall_after, truncate_after,
-end_after, reset_after, malformed_event, error_event, empty, only_done."
+FAULTS have a `kind`: status, provider, hinted, refuse, hang, reset, slow_first_token, stream, stall_after,
+truncate_after, end_after, reset_after, malformed_event, error_event, filtered, no_usage, encoded, line_ends,
+byte_order_mark, split, drip, async_filter, tool_call, empty, only_done.
+
+PATHS decide the dialect: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,
+/openai/deployments/{deployment}/…, /openai/v1/…, /v1/messages, /v1beta/models/{model}:generateContent,
+/v1beta/openai/…, /api/chat, /api/generate, /api/tags, /api/version, /api/ps, /health, /."
 )]
 pub(crate) struct Args {
     /// A target to simulate; may be repeated [default: eastus]
-    #[arg(long = "target", value_name = "NAME[:FIRST_TOKEN][@PORT]", value_parser = target)]
+    #[arg(long = "target", value_name = "NAME[=PROFILE][:FIRST_TOKEN][@PORT]", value_parser = target)]
     targets: Vec<Target>,
+
+    /// Who answers under /v1, where a target has no profile of its own: standard, groq, openrouter, deepseek, mistral,
+    /// vllm, ollama
+    #[arg(long, value_name = "PROFILE", default_value_t = Profile::Standard)]
+    pub(crate) profile: Profile,
 
     /// Time to first token, where a target has none of its own
     #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
@@ -91,6 +102,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) name: String,
+    pub(crate) profile: Option<Profile>,
     pub(crate) first_token: Option<Duration>,
     port: Option<u16>,
 }
@@ -100,7 +112,7 @@ pub(crate) struct Target {
 impl Args {
     pub(crate) fn targets(&self) -> Vec<Target> {
         if self.targets.is_empty() {
-            return vec![Target { name: "eastus".to_owned(), first_token: None, port: None }];
+            return vec![Target { name: "eastus".to_owned(), profile: None, first_token: None, port: None }];
         }
         self.targets.clone()
     }
@@ -142,7 +154,13 @@ fn target(text: &str) -> Result<Target, String> {
         Some((name, wait)) => (name, Some(duration(wait)?)),
         None => (rest, None),
     };
-    Ok(Target { name: name.to_owned(), first_token, port })
+    let (name, profile) = match name.split_once('=') {
+        Some((name, profile)) => {
+            (name, Some(profile.parse().map_err(|error: buttress_sim::UnknownProfile| error.to_string())?))
+        }
+        None => (name, None),
+    };
+    Ok(Target { name: name.to_owned(), profile, first_token, port })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -178,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_target_has_a_name_and_perhaps_more() {
-        let expected = |first_token, port| Target { name: "a".to_owned(), first_token, port };
+        let expected = |first_token, port| Target { name: "a".to_owned(), profile: None, first_token, port };
+        assert_eq!(target("a=groq:1ms").unwrap().profile, Some(Profile::Groq));
+        assert!(target("a=grok").unwrap_err().contains("expected one of standard, groq"));
         assert_eq!(target("a"), Ok(expected(None, None)));
         assert_eq!(target("a:20ms"), Ok(expected(Some(Duration::from_millis(20)), None)));
         assert_eq!(target("a:1s@80"), Ok(expected(Some(Duration::from_secs(1)), Some(80))));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::plan::{self, Ending, Part};
+use crate::plan::{self, Ending, Mark, Part};
 use crate::socket::Cut;
 use crate::stats::InFlight;
 
@@ -32,18 +32,13 @@ pub(crate) struct SimBody {
 
 impl SimBody {
     pub(crate) fn new(body: plan::Body, ending: Ending, cut: Cut, guard: InFlight, now: Instant) -> Self {
-        let (parts, left) = match body {
-            plan::Body::Events(parts) => (parts, None),
-            plan::Body::Whole(bytes) => {
-                let left = bytes.len();
-                (single(bytes), Some(left))
-            }
-            plan::Body::Short { bytes, length } => (single(bytes), Some(length)),
-        };
-        let mut parts = parts.into_iter();
-        let next = parts.next();
+        let left = body.announced.map(|left| left as u64);
+        let mut parts = body.parts.into_iter();
+        let mut next = parts.next();
+        if next.is_none() {
+            next = again(&ending);
+        }
         let due = next.as_ref().map_or(now, |part| now + part.wait);
-        let left = left.map(|left| left as u64);
         let mut body = Self { parts, next, due, sleep: None, left, ending, cut, guard: Some(guard) };
         body.finish_if_sent();
         body
@@ -61,7 +56,7 @@ impl SimBody {
     fn end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.ending {
             Ending::Complete => return Poll::Ready(None),
-            Ending::Stall => return Poll::Pending,
+            Ending::Stall | Ending::Repeat { .. } => return Poll::Pending,
             Ending::Close => self.cut.close(),
             Ending::Reset => self.cut.reset(),
         }
@@ -97,7 +92,10 @@ impl Body for SimBody {
         let Some(part) = this.next.take() else {
             return this.end(cx);
         };
-        this.next = this.parts.next();
+        this.next = this.parts.next().or_else(|| again(&this.ending));
+        if let Some(guard) = &this.guard {
+            guard.sent(part.bytes.len());
+        }
         this.due += this.next.as_ref().map(|part| part.wait).unwrap_or_default();
         this.left = this.left.map(|left| left.saturating_sub(part.bytes.len() as u64));
         this.finish_if_sent();
@@ -113,7 +111,10 @@ impl Body for SimBody {
     }
 }
 
-fn single(bytes: Bytes) -> Vec<Part> {
-    let part = Part { wait: std::time::Duration::ZERO, bytes };
-    if part.bytes.is_empty() { Vec::new() } else { vec![part] }
+/// What comes after the last part, if something does.
+fn again(ending: &Ending) -> Option<Part> {
+    match ending {
+        Ending::Repeat { bytes, every } => Some(Part::new(*every, Mark::Comment, bytes.clone())),
+        Ending::Complete | Ending::Stall | Ending::Close | Ending::Reset => None,
+    }
 }

@@ -9,6 +9,7 @@ use crate::answer::Config;
 use crate::limits::Limits;
 use crate::plan::Pace;
 use crate::port::Port;
+use crate::profile::Profile;
 use crate::seed::Seeded;
 use crate::simulator::Simulator;
 use crate::target::Target;
@@ -28,6 +29,7 @@ pub struct Builder {
     limits: Option<Limits>,
     api_key: Option<String>,
     models: Option<Vec<String>>,
+    profile: Profile,
 }
 
 // === impl Builder ===
@@ -49,6 +51,7 @@ impl Builder {
             limits: None,
             api_key: None,
             models: None,
+            profile: Profile::Standard,
         }
     }
 
@@ -125,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// Sets who answers under the paths of OpenAI's API.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// Starts the simulator.
     ///
     /// # Errors
@@ -155,6 +164,7 @@ impl Builder {
             seed: self.seed ^ named.next(),
             api_key: self.api_key,
             models: self.models,
+            profile: self.profile,
             fingerprint: format!("fp_{}", named.hex(10)),
         };
         let port = Port::listen(self.listen)?;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::fault::Fault;
+use crate::profile::Profile;
 use crate::script::Script;
 use crate::simulator::Simulator;
 use crate::stats::Stats;
@@ -25,6 +26,8 @@ use crate::target::Target;
 /// | `DELETE /control/targets/{name}/fault` | | switches it off |
 /// | `PUT /control/targets/{name}/script` | a [`Script`] | sets the script |
 /// | `DELETE /control/targets/{name}/script` | | removes it |
+/// | `PUT /control/targets/{name}/profile` | the name of a [`Profile`], as a JSON string | answers as this profile says |
+/// | `DELETE /control/targets/{name}/profile` | | as the profile of the start says |
 /// | `POST /control/targets/{name}/reset` | | as [`Simulator::reset`] |
 ///
 /// Every answer is JSON: the state of the target after the change, or `{"error": {"message": …}}`.
@@ -38,6 +41,7 @@ pub struct Control {
 struct State {
     name: String,
     url: String,
+    profile: Profile,
     fault: Option<Fault>,
     script: Script,
     stats: Stats,
@@ -104,6 +108,7 @@ impl State {
         Self {
             name: target.name.clone(),
             url: format!("http://{}", target.port.addr()),
+            profile: target.profile(),
             fault: target.fault(),
             script: target.script(),
             stats: target.counters.now(),
@@ -124,15 +129,20 @@ fn act(target: &Target, action: Option<&str>, method: &Method, body: &[u8]) -> R
             target.set_script(Script::default());
             Ok(())
         }
+        (Some("profile"), "PUT") => read(body).map(|profile| target.set_profile(profile)),
+        (Some("profile"), "DELETE") => {
+            target.set_profile(target.config.profile);
+            Ok(())
+        }
         (Some("reset"), "POST") => {
             target.reset();
             Ok(())
         }
         (None, _) => return not_allowed("GET"),
-        (Some("fault" | "script"), _) => return not_allowed("PUT, DELETE"),
+        (Some("fault" | "script" | "profile"), _) => return not_allowed("PUT, DELETE"),
         (Some("reset"), _) => return not_allowed("POST"),
         (Some(action), _) => {
-            let message = format!("no action `{action}`, expected one of `fault`, `script`, `reset`");
+            let message = format!("no action `{action}`, expected one of `fault`, `script`, `reset`, `profile`");
             return error(StatusCode::NOT_FOUND, &message);
         }
     };

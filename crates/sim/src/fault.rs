@@ -3,14 +3,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::form::FaultForm;
+use crate::hint::Hint;
+use crate::moment::{At, Then};
+use crate::provider_error::ProviderError;
+use crate::transport::{Coding, LineEnd};
 
 /// One way for a provider to fail.
 ///
 /// As JSON, a fault is an object with a `kind` in snake case beside the fields of the variant:
 /// `{"kind": "stall_after", "events": 3}`.
 ///
-/// `events` counts the `data:` events of a stream from its first, the role chunk (on Azure: the filter results before it). A
-/// stream with fewer events is hit after its last. Answers that are not streams are hit in the middle of their body, or
+/// Every fault is there in every dialect, in the dialect's own words. `events` counts the events (Ollama: the lines) of a
+/// stream from its first, the role chunk (on Azure: the filter results before it); comments are none. `content` counts only
+/// those that carry content. A stream with fewer is hit after its last. Answers that are not streams are hit in the middle of their body, or
 /// right after their headers where `events` is 0. Error answers, such as those of the target's own limits, keep their form.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "FaultForm", into = "FaultForm")]
@@ -23,6 +28,15 @@ pub enum Fault {
         /// What went wrong.
         error: ProviderError,
         /// The hint of errors that carry one, in place of 20 seconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// As [`Fault::Provider`], with the retry hint in one form alone.
+    Hinted {
+        /// What went wrong.
+        error: ProviderError,
+        /// How the hint is written.
+        hint: Hint,
+        /// The hint, in place of 20 seconds.
         retry_after_ms: Option<u64>,
     },
     /// Refuses connections: the port is closed and live connections are dropped. Only while switched on, not in a script.
@@ -70,6 +84,54 @@ pub enum Fault {
         /// The value of `error` in the event; a `server_error` where there is none.
         error: Option<Value>,
     },
+    /// Something happens at a point of the answer: any of the ends at any of the places.
+    Stream {
+        /// Where.
+        at: At,
+        /// What.
+        then: Then,
+    },
+    /// Stops an answer after so much content because of what it says: `finish_reason` `content_filter` and its like.
+    Filtered {
+        /// Content events sent before.
+        content: usize,
+    },
+    /// Leaves out what the answer cost.
+    NoUsage,
+    /// Compresses the body, and says so in `content-encoding`. Each event can be decoded when it comes.
+    Encoded {
+        /// How.
+        coding: Coding,
+    },
+    /// Ends the lines of a stream in another way.
+    LineEnds {
+        /// How.
+        end: LineEnd,
+    },
+    /// Begins a stream with a byte order mark.
+    ByteOrderMark,
+    /// Sends the body in pieces that end at these offsets, whatever the events.
+    Split {
+        /// Offsets in bytes, in any order; at most 1024.
+        at: Vec<usize>,
+    },
+    /// Sends the body in pieces of so many bytes.
+    Drip {
+        /// Bytes in a piece, at least 1.
+        bytes: usize,
+        /// The time between two pieces, in milliseconds.
+        every_ms: u64,
+    },
+    /// Filters a stream of Azure's while it is sent: chunks without id and content tell of the filter between the words and
+    /// after the finish reason. A mode of Azure rather than a fault.
+    AsyncFilter,
+    /// Answers with a call of a tool instead of words. No fault of the provider, but switched and scripted like one.
+    ToolCall {
+        /// The name of the tool.
+        name: String,
+        /// Its arguments.
+        arguments: Value,
+    },
     /// Answers 200 with an empty body.
     Empty,
     /// Answers a stream with `[DONE]` alone; other answers as `Empty`.
@@ -85,41 +147,6 @@ pub struct StatusFault {
     status: StatusCode,
     headers: HeaderMap,
     body: Option<Value>,
-}
-
-/// The errors a provider is known for, for [`Fault::Provider`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ProviderError {
-    /// 400: the request is not valid.
-    InvalidRequest,
-    /// 400: the prompt is longer than the model's context.
-    ContextLengthExceeded,
-    /// 400: the content filter stopped the prompt.
-    ContentFilter,
-    /// 401: the key is wrong.
-    InvalidApiKey,
-    /// 403: no access from here.
-    Forbidden,
-    /// 404: no such model; on Azure, no such deployment.
-    ModelNotFound,
-    /// 408: the request timed out.
-    Timeout,
-    /// 429: too many requests per minute.
-    RateLimit,
-    /// 429: too many tokens per minute.
-    TokenLimit,
-    /// 429: the account has run out of credit.
-    InsufficientQuota,
-    /// 429: the load grew too fast.
-    SlowDown,
-    /// 429: provisioned throughput is used up.
-    ProvisionedThroughput,
-    /// 500: the server failed.
-    ServerError,
-    /// 503: the server is overloaded.
-    Overloaded,
 }
 
 // === impl Fault ===
@@ -141,6 +168,17 @@ impl Fault {
             Self::ResetAfter { .. } => "reset_after",
             Self::MalformedEvent { .. } => "malformed_event",
             Self::ErrorEvent { .. } => "error_event",
+            Self::Hinted { .. } => "hinted",
+            Self::Stream { .. } => "stream",
+            Self::Filtered { .. } => "filtered",
+            Self::NoUsage => "no_usage",
+            Self::Encoded { .. } => "encoded",
+            Self::LineEnds { .. } => "line_ends",
+            Self::ByteOrderMark => "byte_order_mark",
+            Self::Split { .. } => "split",
+            Self::Drip { .. } => "drip",
+            Self::AsyncFilter => "async_filter",
+            Self::ToolCall { .. } => "tool_call",
             Self::Empty => "empty",
             Self::OnlyDone => "only_done",
         }
@@ -150,6 +188,12 @@ impl Fault {
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
         Self::Status(StatusFault::new(status))
+    }
+
+    /// Creates the fault that lets `then` happen at `at`.
+    #[must_use]
+    pub const fn at(at: At, then: Then) -> Self {
+        Self::Stream { at, then }
     }
 
     /// Creates the fault that answers with a provider's error.

@@ -7,7 +7,11 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fault::{Fault, ProviderError, StatusFault};
+use crate::fault::{Fault, StatusFault};
+use crate::hint::Hint;
+use crate::moment::{At, Then};
+use crate::provider_error::ProviderError;
+use crate::transport::{Coding, LineEnd, MAX_SPLITS};
 
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -52,6 +56,40 @@ pub(crate) enum FaultForm {
     },
     Empty {},
     OnlyDone {},
+    Hinted {
+        error: ProviderError,
+        hint: Hint,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    Stream {
+        at: At,
+        then: Then,
+    },
+    Filtered {
+        content: usize,
+    },
+    NoUsage {},
+    Encoded {
+        coding: Coding,
+    },
+    LineEnds {
+        end: LineEnd,
+    },
+    ByteOrderMark {},
+    Split {
+        at: Vec<usize>,
+    },
+    Drip {
+        bytes: usize,
+        every_ms: u64,
+    },
+    AsyncFilter {},
+    ToolCall {
+        name: String,
+        #[serde(default)]
+        arguments: Value,
+    },
 }
 
 impl TryFrom<FaultForm> for Fault {
@@ -73,6 +111,21 @@ impl TryFrom<FaultForm> for Fault {
             FaultForm::ErrorEvent { after, error } => Self::ErrorEvent { after, error },
             FaultForm::Empty {} => Self::Empty,
             FaultForm::OnlyDone {} => Self::OnlyDone,
+            FaultForm::Hinted { error, hint, retry_after_ms } => Self::Hinted { error, hint, retry_after_ms },
+            FaultForm::Stream { at, then } => Self::Stream { at, then },
+            FaultForm::Filtered { content } => Self::Filtered { content },
+            FaultForm::NoUsage {} => Self::NoUsage,
+            FaultForm::Encoded { coding } => Self::Encoded { coding },
+            FaultForm::LineEnds { end } => Self::LineEnds { end },
+            FaultForm::ByteOrderMark {} => Self::ByteOrderMark,
+            FaultForm::Split { at } if at.len() > MAX_SPLITS => {
+                return Err(format!("`at` has more than {MAX_SPLITS} offsets"));
+            }
+            FaultForm::Split { at } => Self::Split { at },
+            FaultForm::Drip { bytes: 0, .. } => return Err("`bytes` is 0, expected 1 or more".to_owned()),
+            FaultForm::Drip { bytes, every_ms } => Self::Drip { bytes, every_ms },
+            FaultForm::AsyncFilter {} => Self::AsyncFilter,
+            FaultForm::ToolCall { name, arguments } => Self::ToolCall { name, arguments },
         })
     }
 }
@@ -102,6 +155,17 @@ impl From<Fault> for FaultForm {
             Fault::ErrorEvent { after, error } => Self::ErrorEvent { after, error },
             Fault::Empty => Self::Empty {},
             Fault::OnlyDone => Self::OnlyDone {},
+            Fault::Hinted { error, hint, retry_after_ms } => Self::Hinted { error, hint, retry_after_ms },
+            Fault::Stream { at, then } => Self::Stream { at, then },
+            Fault::Filtered { content } => Self::Filtered { content },
+            Fault::NoUsage => Self::NoUsage {},
+            Fault::Encoded { coding } => Self::Encoded { coding },
+            Fault::LineEnds { end } => Self::LineEnds { end },
+            Fault::ByteOrderMark => Self::ByteOrderMark {},
+            Fault::Split { at } => Self::Split { at },
+            Fault::Drip { bytes, every_ms } => Self::Drip { bytes, every_ms },
+            Fault::AsyncFilter => Self::AsyncFilter {},
+            Fault::ToolCall { name, arguments } => Self::ToolCall { name, arguments },
         }
     }
 }
@@ -152,6 +216,20 @@ mod tests {
             r#"{"kind":"error_event","after":3}"#,
             r#"{"kind":"empty"}"#,
             r#"{"kind":"only_done"}"#,
+            r#"{"kind":"hinted","error":"rate_limit","hint":"http_date","retry_after_ms":2000}"#,
+            r#"{"kind":"stream","at":"start","then":{"error":"overloaded"}}"#,
+            r#"{"kind":"stream","at":{"content":2},"then":"stall"}"#,
+            r#"{"kind":"stream","at":{"bytes":99},"then":"reset"}"#,
+            r#"{"kind":"stream","at":"opening","then":{"comments":{"every_ms":5}}}"#,
+            r#"{"kind":"filtered","content":2}"#,
+            r#"{"kind":"no_usage"}"#,
+            r#"{"kind":"encoded","coding":"br"}"#,
+            r#"{"kind":"line_ends","end":"crlf"}"#,
+            r#"{"kind":"byte_order_mark"}"#,
+            r#"{"kind":"split","at":[1,5]}"#,
+            r#"{"kind":"drip","bytes":3,"every_ms":1}"#,
+            r#"{"kind":"async_filter"}"#,
+            r#"{"kind":"tool_call","name":"weather","arguments":{"city":"Oslo"}}"#,
         ] {
             let fault = read(json).unwrap();
             assert_eq!(serde_json::to_string(&fault).unwrap(), json);
@@ -167,6 +245,8 @@ mod tests {
             (r#"{"kind":"stall_after"}"#, "missing field `events`"),
             (r#"{"kind":"status","status":42}"#, "`status` is 42, expected 200 to 599"),
             (r#"{"kind":"status","status":500,"headers":{"a b":"c"}}"#, "`headers` has `a b`"),
+            (r#"{"kind":"drip","bytes":0,"every_ms":1}"#, "`bytes` is 0, expected 1 or more"),
+            (r#"{"kind":"stream","at":"middle","then":"end"}"#, "expected one of `start`, `opening`"),
             (r#"{"kind":"provider","error":"quota"}"#, "expected one of `invalid_request`"),
         ] {
             let error = read(json).unwrap_err();

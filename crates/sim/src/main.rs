@@ -41,6 +41,7 @@ async fn start(args: &Args, target: &Target, addr: SocketAddr, script: Script) -
     let mut builder = Simulator::builder()
         .target(&target.name)
         .listen(addr)
+        .profile(target.profile.unwrap_or(args.profile))
         .first_token(target.first_token.unwrap_or(args.first_token))
         .gap(args.gap)
         .length(args.length.clone())

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::wire::embeddings::Encoding;
 use crate::wire::error::ApiError;
+use crate::wire::stream::Options;
 
 /// The most inputs in one embeddings request.
 const MAX_INPUTS: usize = 2048;
@@ -24,10 +25,19 @@ pub(crate) struct ChatRequest<'a> {
     max_completion_tokens: Option<i64>,
 }
 
+/// What any request may name.
+#[derive(Deserialize)]
+pub(crate) struct Named<'a> {
+    #[serde(borrow)]
+    pub(crate) model: Option<Cow<'a, str>>,
+}
+
 #[derive(Deserialize)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: Option<bool>,
+    #[serde(default)]
+    include_obfuscation: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -50,13 +60,13 @@ struct ContentPart<'a> {
     text: Option<Cow<'a, str>>,
 }
 
-/// A chat request that can be answered.
+/// A request for text that can be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chat {
     pub(crate) prompt_tokens: u32,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) stream: bool,
-    pub(crate) include_usage: bool,
+    pub(crate) options: Options,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +126,10 @@ impl ChatRequest<'_> {
             prompt_tokens: messages.iter().map(Message::tokens).fold(3, u32::saturating_add),
             max_tokens,
             stream,
-            include_usage: self.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true),
+            options: self.stream_options.as_ref().map_or_else(Options::default, |options| Options {
+                include_usage: options.include_usage == Some(true),
+                obfuscation: options.include_obfuscation == Some(true),
+            }),
         })
     }
 }
@@ -209,11 +222,11 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Box<ApiE
 }
 
 /// About four bytes of text are a token.
-fn tokens(text: &str) -> u32 {
+pub(crate) fn tokens(text: &str) -> u32 {
     u32::try_from(text.len().div_ceil(4)).unwrap_or(u32::MAX)
 }
 
-fn positive(max: i64, name: &'static str) -> Result<u32, Box<ApiError>> {
+pub(crate) fn positive(max: i64, name: &'static str) -> Result<u32, Box<ApiError>> {
     match u32::try_from(max) {
         Ok(max) if max > 0 => Ok(max),
         Ok(_) | Err(_) => {
@@ -223,7 +236,7 @@ fn positive(max: i64, name: &'static str) -> Result<u32, Box<ApiError>> {
     }
 }
 
-fn missing(name: &'static str) -> ApiError {
+pub(crate) fn missing(name: &'static str) -> ApiError {
     ApiError::invalid(format!("Missing required parameter: '{name}'.")).code("missing_required_parameter").param(name)
 }
 
@@ -233,7 +246,9 @@ mod tests {
 
     fn chat(body: &str) -> Result<Chat, String> {
         let read = read::<ChatRequest<'_>>(body.as_bytes()).and_then(|request| request.check());
-        read.map_err(|error| error.body()["error"]["message"].as_str().unwrap_or_default().to_owned())
+        read.map_err(|error| {
+            error.body(crate::wire::Dialect::OpenAi)["error"]["message"].as_str().unwrap_or_default().to_owned()
+        })
     }
 
     #[test]
@@ -246,7 +261,7 @@ mod tests {
     #[test]
     fn null_is_as_good_as_nothing() {
         let parsed = chat(r#"{"messages":[{"content":null}],"stream":null,"stream_options":null,"max_tokens":null}"#);
-        assert_eq!(parsed, Ok(Chat { prompt_tokens: 7, max_tokens: None, stream: false, include_usage: false }));
+        assert_eq!(parsed, Ok(Chat { prompt_tokens: 7, max_tokens: None, stream: false, options: Options::default() }));
     }
 
     #[test]

@@ -55,9 +55,11 @@ async fn connection(target: Arc<Target>, stream: TcpStream) {
 
 /// Answers one request. The server drops this future when the client goes away, and the guard inside counts that.
 async fn respond(target: Arc<Target>, cut: Cut, request: Request<Incoming>) -> hyper::Result<Response<SimBody>> {
-    let guard = target.counters.begin();
+    let mut guard = target.counters.begin();
     let mut ticket = target.ticket();
     let (head, body) = request.into_parts();
+    let route = Route::of(ticket.profile, head.uri.path());
+    guard.counters().count(|stats| route.endpoint.count(&mut stats.operations));
     let body = read(body).await?;
     let fault = ticket.fault.as_deref();
     if fault.is_some() {
@@ -74,7 +76,7 @@ async fn respond(target: Arc<Target>, cut: Cut, request: Request<Incoming>) -> h
     }
     let ask = Ask {
         config: &target.config,
-        route: Route::of(head.uri.path()),
+        route,
         head: &head,
         body: body.as_deref().map_err(Clone::clone),
         created: target.created(),
@@ -93,7 +95,7 @@ async fn respond(target: Arc<Target>, cut: Cut, request: Request<Incoming>) -> h
         sleep(plan.delay).await;
     }
     if plan.body.is_stream() {
-        guard.counters().count(|stats| stats.streams += 1);
+        guard.stream();
     }
     let mut response = Response::new(SimBody::new(plan.body, plan.ending, cut, guard, Instant::now()));
     *response.status_mut() = plan.status;

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::fault::Fault;
+use crate::profile::Profile;
 use crate::script::Script;
 use crate::server;
 use crate::stats::Stats;
@@ -52,6 +53,11 @@ impl Simulator {
         self.target.set_script(script);
     }
 
+    /// Answers as this profile says from now on, until a reset.
+    pub fn set_profile(&self, profile: Profile) {
+        self.target.set_profile(profile);
+    }
+
     /// Goes back to the state after the start: no fault, no script, full limits, counts at zero, ids from the first.
     pub fn reset(&self) {
         self.target.reset();
@@ -79,6 +85,12 @@ impl Simulator {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         self.target.fault()
+    }
+
+    /// Who answers under the paths of OpenAI's API.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.target.profile()
     }
 
     /// The counts so far.

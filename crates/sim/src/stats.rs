@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -27,6 +28,39 @@ pub struct Stats {
     pub cancelled: u64,
     /// Answers the simulator cut itself: truncated, reset, or lost to a refusal or a shutdown.
     pub aborted: u64,
+    /// Event streams being sent now.
+    pub open_streams: u64,
+    /// Bytes of bodies handed to the socket: without headers, and as they travel, compressed or not. What is awaited with
+    /// [`Simulator::wait_for`](crate::Simulator::wait_for) learns of them when an answer ends.
+    pub bytes_sent: u64,
+    /// Requests by what they asked for.
+    pub operations: Operations,
+}
+
+/// How many requests asked for what, whatever became of them: one that a client repeats counts again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Operations {
+    /// Chat completions.
+    pub chat: u64,
+    /// Legacy completions.
+    pub completions: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Embeddings.
+    pub embeddings: u64,
+    /// Messages of Anthropic.
+    pub messages: u64,
+    /// Counts of tokens, of Anthropic and Gemini.
+    pub count_tokens: u64,
+    /// Content of Gemini, streamed or not.
+    pub generate: u64,
+    /// Ollama's own chat and text.
+    pub ollama: u64,
+    /// Lists of models, health, versions.
+    pub reads: u64,
+    /// Paths that do not exist.
+    pub unknown: u64,
 }
 
 /// The counters of one target, watchable.
@@ -35,6 +69,8 @@ pub(crate) struct Counters {
     stats: watch::Sender<Stats>,
     /// Counts the times the simulator dropped its connections; tells a guard who ended its request.
     cuts: watch::Sender<u64>,
+    /// Counted apart: an event should not wake all who wait for a count.
+    bytes: AtomicU64,
 }
 
 /// Counts one request as in flight until it is finished. Dropped unfinished, the request was cancelled by the client,
@@ -44,6 +80,7 @@ pub(crate) struct InFlight {
     counters: Arc<Counters>,
     cuts: u64,
     open: bool,
+    stream: bool,
 }
 
 // === impl Counters ===
@@ -54,7 +91,7 @@ impl Counters {
             stats.requests += 1;
             stats.in_flight += 1;
         });
-        InFlight { counters: Arc::clone(self), cuts: *self.cuts.borrow(), open: true }
+        InFlight { counters: Arc::clone(self), cuts: *self.cuts.borrow(), open: true, stream: false }
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -68,11 +105,16 @@ impl Counters {
 
     /// Starts all counts again, except that of the requests still in flight.
     pub(crate) fn reset(&self) {
-        self.count(|stats| *stats = Stats { in_flight: stats.in_flight, ..Stats::default() });
+        self.bytes.store(0, Ordering::Relaxed);
+        self.count(|stats| {
+            let Stats { in_flight, open_streams, .. } = *stats;
+            *stats = Stats { in_flight, open_streams, ..Stats::default() };
+        });
     }
 
     pub(crate) fn now(&self) -> Stats {
-        *self.stats.borrow()
+        let bytes_sent = self.bytes.load(Ordering::Relaxed);
+        Stats { bytes_sent, ..*self.stats.borrow() }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Stats> {
@@ -97,6 +139,20 @@ impl InFlight {
         self.end(|stats| stats.aborted += 1);
     }
 
+    /// The answer is a stream, which is open until the request ends.
+    pub(crate) fn stream(&mut self) {
+        self.stream = true;
+        self.counters.count(|stats| {
+            stats.streams += 1;
+            stats.open_streams += 1;
+        });
+    }
+
+    /// So many bytes of the body go to the socket.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -107,8 +163,11 @@ impl InFlight {
 
     fn close(&mut self, change: impl FnOnce(&mut Stats)) {
         self.open = false;
+        let bytes_sent = self.counters.bytes.load(Ordering::Relaxed);
         self.counters.count(|stats| {
             stats.in_flight -= 1;
+            stats.open_streams -= u64::from(self.stream);
+            stats.bytes_sent = bytes_sent;
             change(stats);
         });
     }

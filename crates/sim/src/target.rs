@@ -9,6 +9,7 @@ use crate::answer::Config;
 use crate::fault::Fault;
 use crate::limits::{Denied, Limiter, Limits, Snapshot};
 use crate::port::Port;
+use crate::profile::Profile;
 use crate::script::Script;
 use crate::seed::Seeded;
 use crate::stats::Counters;
@@ -26,6 +27,7 @@ pub(crate) struct Target {
 
 #[derive(Debug, Default)]
 struct Switches {
+    profile: Profile,
     fault: Option<Arc<Fault>>,
     script: Script,
     /// Requests since the target started or was reset: the number that ids are drawn from.
@@ -39,12 +41,14 @@ struct Switches {
 pub(crate) struct Ticket {
     pub(crate) seeded: Seeded,
     pub(crate) fault: Option<Arc<Fault>>,
+    pub(crate) profile: Profile,
 }
 
 // === impl Target ===
 
 impl Target {
     pub(crate) fn new(name: String, config: Config, port: Port, limits: Option<Limits>, created: Option<u64>) -> Self {
+        let switches = Switches { profile: config.profile, ..Switches::default() };
         Self {
             name,
             config,
@@ -52,7 +56,7 @@ impl Target {
             counters: Arc::default(),
             created,
             limiter: limits.map(|limits| Mutex::new(Limiter::new(limits, Instant::now()))),
-            switches: Mutex::default(),
+            switches: Mutex::new(switches),
         }
     }
 
@@ -66,7 +70,7 @@ impl Target {
         let mut chances = Seeded::for_request(!self.config.seed, scripted);
         let script = || switches.script.fault(scripted, &mut chances).cloned().map(Arc::new);
         let fault = switches.fault.clone().or_else(script);
-        Ticket { seeded: Seeded::for_request(self.config.seed, number), fault }
+        Ticket { seeded: Seeded::for_request(self.config.seed, number), fault, profile: switches.profile }
     }
 
     /// Asks the limiter, if there is one.
@@ -109,6 +113,14 @@ impl Target {
         }
     }
 
+    pub(crate) fn profile(&self) -> Profile {
+        self.switches().profile
+    }
+
+    pub(crate) fn set_profile(&self, profile: Profile) {
+        self.switches().profile = profile;
+    }
+
     pub(crate) fn set_script(&self, script: Script) {
         let mut switches = self.switches();
         switches.script = script;
@@ -118,7 +130,7 @@ impl Target {
     /// Back to the state after the start.
     pub(crate) fn reset(&self) {
         self.set_fault(None);
-        *self.switches() = Switches::default();
+        *self.switches() = Switches { profile: self.config.profile, ..Switches::default() };
         if let Some(limiter) = &self.limiter {
             limiter.lock().unwrap_or_else(PoisonError::into_inner).reset(Instant::now());
         }

@@ -57,6 +57,13 @@ async fn it_starts_targets_and_a_control_endpoint() {
 }
 
 #[tokio::test]
+async fn it_gives_each_target_its_profile() {
+    let (_running, [first, second, _]) = start(&["--target", "a=groq", "--target", "b", "--profile", "mistral"]);
+    assert_eq!(post(first, "/openai/v1/chat/completions", &ask()).await.header("x-ms-region"), None);
+    assert_eq!(post(second, "/openai/v1/chat/completions", &ask()).await.header("x-ms-region"), Some("b"));
+}
+
+#[tokio::test]
 async fn it_reads_scripts_in_json_and_toml() {
     let toml = "[[steps]]\nwhen = { nth = [1] }\nfault = { kind = \"status\", status = 500 }\n";
     let json = json!({"steps": [{"when": {"nth": [1]}, "fault": {"kind": "status", "status": 500}}]}).to_string();

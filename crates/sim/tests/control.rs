@@ -59,6 +59,19 @@ async fn scripts_are_set_and_removed() {
 }
 
 #[tokio::test]
+async fn profiles_are_switched_and_come_back_with_a_reset() {
+    let (east, _west, control) = start().await;
+    let path = "/control/targets/east/profile";
+    assert_eq!(send(control.addr(), "PUT", path, &[], r#""groq""#).await.json()["profile"], "groq");
+    assert_eq!(post(east.addr(), CHAT, &ask()).await.header("openai-version"), None);
+    assert_eq!(send(control.addr(), "DELETE", path, &[], "").await.json()["profile"], "standard");
+    send(control.addr(), "PUT", path, &[], r#""vllm""#).await;
+    let state = send(control.addr(), "POST", "/control/targets/east/reset", &[], "").await;
+    assert_eq!((&state.json()["profile"], &state.json()["stats"]["bytes_sent"]), (&json!("standard"), &json!(0)));
+    assert_eq!(send(control.addr(), "PUT", path, &[], r#""grok""#).await.status, 400);
+}
+
+#[tokio::test]
 async fn bad_input_is_told_what_was_expected() {
     let (_east, _west, control) = start().await;
     for (method, path, body, status, named) in [

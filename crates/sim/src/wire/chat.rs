@@ -1,6 +1,6 @@
 //! A chat completion as one JSON object, and what its stream shares with it.
 
-use super::Dialect;
+use super::{Dialect, quoted};
 use crate::seed::Seeded;
 
 /// Words with the space that belongs to their token. None needs escaping in JSON.
@@ -18,19 +18,32 @@ const VOCABULARY: [&str; 64] = [
 pub(crate) struct Completion {
     pub(crate) dialect: Dialect,
     pub(crate) id: String,
+    /// The random part of `id`, which other ids are made from.
+    pub(crate) token: String,
     pub(crate) created: u64,
-    /// A JSON string literal.
     pub(crate) model: String,
     pub(crate) fingerprint: String,
     pub(crate) words: Vec<&'static str>,
     pub(crate) finish: Finish,
     pub(crate) usage: Usage,
+    /// The call that is made in place of words.
+    pub(crate) tool: Option<Tool>,
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    pub(crate) name: String,
+    /// JSON, as text.
+    pub(crate) arguments: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {
     Stop,
     Length,
+    Tool,
+    Filter,
 }
 
 /// What an answer cost.
@@ -41,25 +54,57 @@ pub(crate) struct Usage {
 }
 
 pub(crate) const SAFE: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
+pub(crate) const UNSAFE: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":true,"severity":"high"}}"#;
 pub(crate) const SAFE_PROMPT: &str = r#"[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"},"jailbreak":{"filtered":false,"detected":false},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}}]"#;
+
+/// Characters in a streamed piece of a tool's arguments.
+const PIECE: usize = 8;
 
 // === impl Completion ===
 
 impl Completion {
     /// The completion as one object.
     pub(crate) fn json(&self) -> String {
-        let Self { id, created, model, fingerprint, .. } = self;
-        let (finish, usage) = (self.finish.name(), self.usage.json());
-        let content = self.words.concat();
+        let Self { id, created, fingerprint, .. } = self;
+        let (finish, usage, model) = (self.finish.name(), self.usage.json(), quoted(&self.model));
+        let content = match &self.tool {
+            Some(tool) => format!(r#"null,"tool_calls":[{}]"#, tool.json(&self.token)),
+            None => format!("\"{}\"", self.words.concat()),
+        };
         let (filtered, tail) = match self.dialect {
-            Dialect::OpenAi => (String::new(), r#","service_tier":"default""#.to_owned()),
-            Dialect::Azure => {
-                (format!(r#","content_filter_results":{SAFE}"#), format!(r#","prompt_filter_results":{SAFE_PROMPT}"#))
-            }
+            Dialect::Azure => (
+                format!(r#","content_filter_results":{}"#, self.finish.filter()),
+                format!(r#","prompt_filter_results":{SAFE_PROMPT}"#),
+            ),
+            dialect if dialect.habits().full => (String::new(), r#","service_tier":"default""#.to_owned()),
+            _ => (String::new(), String::new()),
         };
         format!(
-            r#"{{"id":"{id}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":"{content}","refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"{finish}"{filtered}}}],"usage":{usage}{tail},"system_fingerprint":"{fingerprint}"}}"#
+            r#"{{"id":"{id}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{content},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"{finish}"{filtered}}}],"usage":{usage}{tail},"system_fingerprint":"{fingerprint}"}}"#
         )
+    }
+}
+
+// === impl Tool ===
+
+impl Tool {
+    /// The call, in the form of the chat API.
+    pub(crate) fn json(&self, token: &str) -> String {
+        let (name, arguments) = (quoted(&self.name), quoted(&self.arguments));
+        format!(
+            r#"{{"id":"{}","type":"function","function":{{"name":{name},"arguments":{arguments}}}}}"#,
+            self.id(token)
+        )
+    }
+
+    pub(crate) fn id(&self, token: &str) -> String {
+        format!("call_{token}")
+    }
+
+    /// The arguments in the pieces in which they are streamed.
+    pub(crate) fn pieces(&self) -> Vec<String> {
+        let chars: Vec<_> = self.arguments.chars().collect();
+        chars.chunks(PIECE).map(|piece| piece.iter().collect()).collect()
     }
 }
 
@@ -70,6 +115,16 @@ impl Finish {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
+            Self::Tool => "tool_calls",
+            Self::Filter => "content_filter",
+        }
+    }
+
+    /// Azure's filter results for an answer that ends so.
+    pub(crate) const fn filter(self) -> &'static str {
+        match self {
+            Self::Filter => UNSAFE,
+            Self::Stop | Self::Length | Self::Tool => SAFE,
         }
     }
 }
@@ -105,12 +160,14 @@ pub(crate) mod tests {
         Completion {
             dialect,
             id: "chatcmpl-1".to_owned(),
+            token: "1".to_owned(),
             created: 1_700_000_000,
-            model: "\"m\"".to_owned(),
+            model: "m".to_owned(),
             fingerprint: "fp_1".to_owned(),
             words: vec!["one", " two"],
             finish: Finish::Stop,
             usage: Usage { prompt: 9, completion: 2 },
+            tool: None,
         }
     }
 

@@ -1,28 +1,33 @@
-//! Error answers in both dialects.
+//! Error answers in all dialects.
 
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::headers::{ORGANIZATION_NAME, RETRY_AFTER_MS, go_duration, whole_seconds};
-use super::{Dialect, known};
-use crate::fault::ProviderError;
+use super::{Dialect, Envelope, HintHeaders, known};
+use crate::hint::Hint;
 use crate::limits::{Denied, Exhausted, Snapshot};
+use crate::provider_error::ProviderError;
 
 /// An error as a provider answers it.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
-    /// `None` for the errors that come from Azure's front door, which have a code and a message only.
-    kind: Option<&'static str>,
-    code: Option<&'static str>,
-    param: Option<&'static str>,
-    message: String,
-    inner: Option<Value>,
-    retry: Option<Duration>,
+    pub(super) kind: &'static str,
+    pub(super) code: Option<&'static str>,
+    pub(super) param: Option<&'static str>,
+    pub(super) message: String,
+    /// What a dialect tells beside: Azure's inner error, Google's details, OpenRouter's metadata.
+    pub(super) inner: Option<Value>,
+    pub(super) retry: Option<Duration>,
     exhausted: Option<Exhausted>,
+    /// An envelope in place of the dialect's usual one.
+    pub(super) shape: Option<Envelope>,
+    /// The one form of the retry hint, if not those of the dialect.
+    pub(super) hint: Option<Hint>,
 }
 
 pub(super) const INVALID: &str = "invalid_request_error";
@@ -31,23 +36,42 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(20);
 // === impl ApiError ===
 
 impl ApiError {
-    /// An error of the model's API, in the same form in both dialects.
+    /// An error of the model's API. Dialects whose type follows from the status have no use for `kind`.
     pub(crate) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
-            kind: Some(kind),
+            kind,
             code: None,
             param: None,
             message: message.into(),
             inner: None,
             retry: None,
             exhausted: None,
+            shape: None,
+            hint: None,
         }
     }
 
     /// An error of Azure's front door.
     pub(crate) fn front_door(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind: None, ..Self::new(status, "", message) }.code(code)
+        Self::new(status, "", message).code(code).shape(Envelope::FrontDoor)
+    }
+
+    pub(super) fn shape(self, shape: Envelope) -> Self {
+        Self { shape: Some(shape), ..self }
+    }
+
+    /// The error a provider is known for, with the retry hint in one form alone.
+    pub(crate) fn hinted(
+        error: ProviderError,
+        dialect: Dialect,
+        model: &str,
+        hint: Hint,
+        retry: Option<Duration>,
+    ) -> Self {
+        let mut answer = Self::provider(error, dialect, model, retry);
+        hint.apply(&mut answer, retry.unwrap_or(DEFAULT_RETRY));
+        answer
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -69,10 +93,7 @@ impl ApiError {
     /// The error a provider is known for.
     pub(crate) fn provider(error: ProviderError, dialect: Dialect, model: &str, retry: Option<Duration>) -> Self {
         let retry = retry.unwrap_or(DEFAULT_RETRY);
-        match dialect {
-            Dialect::OpenAi => known::openai(error, model, retry),
-            Dialect::Azure => known::azure(error, model, retry),
-        }
+        known::of(error, dialect, model, retry)
     }
 
     /// The error a provider sends with `status`, for lack of anything more exact.
@@ -81,17 +102,23 @@ impl ApiError {
             400 => ProviderError::InvalidRequest,
             401 => ProviderError::InvalidApiKey,
             403 => ProviderError::Forbidden,
+            402 => ProviderError::PaymentRequired,
             408 => ProviderError::Timeout,
+            409 => ProviderError::Conflict,
+            413 => ProviderError::RequestTooLarge,
+            422 => ProviderError::Unprocessable,
             429 => ProviderError::RateLimit,
             500 => ProviderError::ServerError,
+            502 => ProviderError::BadGateway,
             503 => ProviderError::Overloaded,
+            504 => ProviderError::GatewayTimeout,
             _ => {
                 let kind = if status.is_server_error() { "server_error" } else { INVALID };
                 let reason = status.canonical_reason().unwrap_or("Unknown status");
                 return Self::new(status, kind, format!("{reason}."));
             }
         };
-        Self::provider(error, dialect, model, None)
+        Self { status, ..Self::provider(error, dialect, model, None) }
     }
 
     /// The answer to a request over the target's own limits.
@@ -120,14 +147,7 @@ impl ApiError {
     }
 
     pub(crate) fn no_key(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::OpenAi => Self::new(
-                StatusCode::UNAUTHORIZED,
-                INVALID,
-                "You didn't provide an API key. Provide it in an Authorization header: Authorization: Bearer YOUR_KEY.",
-            ),
-            Dialect::Azure => known::azure(ProviderError::InvalidApiKey, "", Duration::ZERO),
-        }
+        Self::provider(ProviderError::MissingApiKey, dialect, "", None)
     }
 
     /// Shows the ends of the key, as the provider does: what logs such a body must expect that.
@@ -143,23 +163,23 @@ impl ApiError {
         answer
     }
 
-    pub(crate) fn body(&self) -> Value {
-        let Some(kind) = self.kind else {
-            return json!({"error": {"code": self.code, "message": self.message}});
-        };
-        let mut body = json!({"error": {
-            "message": self.message, "type": kind, "param": self.param, "code": self.code,
-        }});
-        if let Some(inner) = &self.inner {
-            body["error"]["type"] = Value::Null;
-            body["error"]["status"] = self.status.as_u16().into();
-            body["error"]["innererror"] = inner.clone();
-        }
-        body
+    /// The body; a string stands for text that is not JSON.
+    pub(crate) fn body(&self, dialect: Dialect) -> Value {
+        self.shape.unwrap_or_else(|| dialect.habits().envelope).write(self)
     }
 
     pub(super) fn inner(self, inner: Value) -> Self {
         Self { inner: Some(inner), ..self }
+    }
+
+    /// Whether the retry hint has one form alone.
+    pub(crate) const fn is_hinted(&self) -> bool {
+        self.hint.is_some()
+    }
+
+    /// The same without a hint, for those who give none.
+    pub(super) fn unhinted(self) -> Self {
+        Self { retry: None, exhausted: None, ..self }
     }
 
     /// The limits as this error leaves them: a rate limit has used up its dimension.
@@ -174,10 +194,17 @@ impl ApiError {
         snapshot
     }
 
-    /// Adds the retry hints.
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        if let Some(retry) = self.retry {
+    /// Adds the retry hints. `now` is in seconds since 1970.
+    pub(crate) fn write(&self, headers: &mut HeaderMap, dialect: Dialect, now: u64) {
+        let Some(retry) = self.retry else { return };
+        if let Some(hint) = self.hint {
+            return hint.write(headers, retry, now);
+        }
+        let hint = dialect.habits().hint;
+        if hint != HintHeaders::None {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(retry)));
+        }
+        if hint == HintHeaders::SecondsAndMillis {
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(retry.as_millis() as u64));
         }
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Dialect;
+use super::clock::Civil;
+use super::{Dialect, LimitHeaders};
 use crate::limits::{Dimension, Snapshot};
 use crate::seed::Seeded;
 
@@ -17,10 +18,16 @@ pub(crate) struct Facts<'a> {
     pub(crate) processing: Duration,
     pub(crate) client_request_id: Option<&'a HeaderValue>,
     pub(crate) snapshot: Snapshot,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
 }
 
+const ANTHROPIC_ORGANIZATION: HeaderName = HeaderName::from_static("anthropic-organization-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const APIM_REQUEST_ID: HeaderName = HeaderName::from_static("apim-request-id");
 pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const DEEPSEEK_TRACE_ID: HeaderName = HeaderName::from_static("x-ds-trace-id");
+const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 const MODEL_SESSION: HeaderName = HeaderName::from_static("azureml-model-session");
 const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -49,6 +56,7 @@ impl Facts<'_> {
                 headers.insert(REQUEST_ID, value(&format!("req_{}", seeded.hex(32))));
                 headers.insert(ORGANIZATION, HeaderValue::from_static(ORGANIZATION_NAME));
                 headers.insert(VERSION, HeaderValue::from_static("2020-10-01"));
+                headers.insert(PROCESSING, HeaderValue::from(self.processing.as_millis() as u64));
             }
             Dialect::Azure => {
                 let id = value(&seeded.uuid());
@@ -57,26 +65,57 @@ impl Facts<'_> {
                 headers.insert(APIM_REQUEST_ID, id);
                 headers.insert(REGION, self.region.clone());
                 headers.insert(MODEL_SESSION, HeaderValue::from_static("d001-sim"));
+                headers.insert(PROCESSING, HeaderValue::from(self.processing.as_millis() as u64));
             }
+            Dialect::Anthropic => {
+                headers.insert(ANTHROPIC_REQUEST_ID, value(&format!("req_011C{}", seeded.base62(20))));
+                headers.insert(ANTHROPIC_ORGANIZATION, HeaderValue::from_static(ORGANIZATION_NAME));
+            }
+            Dialect::Groq | Dialect::Mistral | Dialect::Vllm => {
+                headers.insert(REQUEST_ID, value(&format!("req_{}", seeded.base62(26))));
+            }
+            Dialect::OpenRouter => {
+                let id = format!("gen-{}-{}", self.now, seeded.base62(20));
+                headers.insert(GENERATION_ID, value(&id));
+            }
+            Dialect::DeepSeek => {
+                headers.insert(DEEPSEEK_TRACE_ID, value(&seeded.hex(32)));
+            }
+            Dialect::Gemini | Dialect::GeminiOpenAi | Dialect::Ollama | Dialect::OllamaOpenAi => {}
         }
-        headers.insert(PROCESSING, HeaderValue::from(self.processing.as_millis() as u64));
         self.write_limits(headers);
     }
 
     fn write_limits(&self, headers: &mut HeaderMap) {
         let Snapshot { requests, tokens } = self.snapshot;
+        let reset: fn(Duration) -> HeaderValue = match self.dialect.habits().limits {
+            LimitHeaders::None => return,
+            LimitHeaders::Anthropic => return self.write_anthropic(headers),
+            LimitHeaders::Go => |wait| value(&go_duration(wait)),
+            LimitHeaders::Seconds => |wait| HeaderValue::from(whole_seconds(wait)),
+        };
         headers.insert(LIMIT_REQUESTS, HeaderValue::from(requests.limit));
         headers.insert(LIMIT_TOKENS, HeaderValue::from(tokens.limit));
         headers.insert(REMAINING_REQUESTS, HeaderValue::from(requests.remaining));
         headers.insert(REMAINING_TOKENS, HeaderValue::from(tokens.remaining));
-        headers.insert(RESET_REQUESTS, self.reset(requests));
-        headers.insert(RESET_TOKENS, self.reset(tokens));
+        headers.insert(RESET_REQUESTS, reset(requests.reset));
+        headers.insert(RESET_TOKENS, reset(tokens.reset));
     }
 
-    fn reset(&self, dimension: Dimension) -> HeaderValue {
-        match self.dialect {
-            Dialect::OpenAi => value(&go_duration(dimension.reset)),
-            Dialect::Azure => HeaderValue::from(whole_seconds(dimension.reset)),
+    /// Tokens that remain are told in thousands; the simulator has one limit for input and output.
+    fn write_anthropic(&self, headers: &mut HeaderMap) {
+        let Snapshot { requests, tokens } = self.snapshot;
+        let rounded = Dimension { remaining: (tokens.remaining + 500) / 1000 * 1000, ..tokens };
+        for (name, dimension) in
+            [("requests", requests), ("tokens", rounded), ("input-tokens", rounded), ("output-tokens", rounded)]
+        {
+            let mut put = |what: &str, shown: HeaderValue| {
+                let name = HeaderName::try_from(format!("anthropic-ratelimit-{name}-{what}"));
+                headers.insert(name.expect("a name of letters and hyphens"), shown);
+            };
+            put("limit", HeaderValue::from(dimension.limit));
+            put("remaining", HeaderValue::from(dimension.remaining));
+            put("reset", value(&Civil::after(self.now, dimension.reset).rfc3339()));
         }
     }
 }
@@ -105,7 +144,13 @@ pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000) as u64
 }
 
-fn value(text: &str) -> HeaderValue {
+/// Seconds with the fraction they have: `46`, `46.3`.
+pub(crate) fn exact_seconds(duration: Duration) -> String {
+    let text = format!("{}.{:03}", duration.as_secs(), duration.subsec_millis());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+pub(super) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("generated values are visible ASCII")
 }
 
@@ -132,5 +177,7 @@ mod tests {
     fn seconds_are_rounded_up() {
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(exact_seconds(Duration::from_millis(46_300)), "46.3");
+        assert_eq!(exact_seconds(Duration::from_secs(10)), "10");
     }
 }
