@@ -407,7 +407,7 @@ mod loom_tests {
             let now = Instant::now();
             let group = EjectionGroup::new(50);
             let [a, b] = [(), ()].map(|()| circuit(settings().consecutive(NonZeroU32::MIN).group(group.clone()), now));
-            let fail = |circuit: &Circuit| {
+            let fail = move |circuit: &Circuit| {
                 circuit.record(circuit.gate(), Outcome::new(Kind::Failure, false), || now);
                 circuit.gate().state() == State::Open
             };

@@ -74,7 +74,9 @@ fn settings(config: &Value) -> Settings {
         .ramp(0)
         .open_time(open_time.with_jitter(0));
     let settings = match config["window"]["type"].as_str() {
-        Some("time") => settings.time_window(Duration::from_secs(config["window"]["size_s"].as_u64().unwrap())),
+        Some("time") => {
+            settings.time_window(Duration::from_secs(config["window"]["size_s"].as_u64().expect("a number")))
+        }
         _ => settings.count_window(n(config["window"]["size"].as_u64().unwrap_or(100))),
     };
     if config["half_open_timeout_state"] == "closed" { settings.close_after_max_wait() } else { settings }
@@ -149,11 +151,11 @@ impl Bench {
             "try_acquire" => {
                 let admitted = self.acquire();
                 self.out.extend(admitted);
-                return expect(&admitted, admitted.is_some() == op["expect"].as_bool().unwrap());
+                return expect(&admitted, admitted.is_some() == op["expect"].as_bool().expect("yes or no"));
             }
             "acquire" => {
                 let admitted = self.acquire().ok_or_else(|| format!("{op}: refused"))?;
-                self.named.insert(op["as"].as_str().unwrap().to_owned(), admitted);
+                self.named.insert(op["as"].as_str().expect("a text").to_owned(), admitted);
             }
             "acquire_or_open" => {
                 let admitted = self.acquire();
@@ -162,11 +164,11 @@ impl Bench {
             }
             "complete" => {
                 let kind = if op["outcome"] == "success" { Kind::Success } else { Kind::Failure };
-                let generation = self.named[op["call"].as_str().unwrap()];
+                let generation = self.named[op["call"].as_str().expect("a text")];
                 self.record(Some(generation), Outcome::new(kind, false));
             }
             "drop" => {
-                let generation = self.named[op["call"].as_str().unwrap()];
+                let generation = self.named[op["call"].as_str().expect("a text")];
                 self.record(Some(generation), Outcome::new(Kind::Dropped, false));
             }
             "success" => self.end(Kind::Success, ms(&op["ms"])),
@@ -194,8 +196,8 @@ impl Bench {
             }
             "expect_metrics" => return self.expect_metrics(op),
             "repeat" => {
-                for _ in 0..op["n"].as_u64().unwrap() {
-                    op["ops"].as_array().unwrap().iter().try_for_each(|op| self.run(op))?;
+                for _ in 0..op["n"].as_u64().expect("a number") {
+                    op["ops"].as_array().expect("a list").iter().try_for_each(|op| self.run(op))?;
                 }
             }
             other => panic!("no such operation: {other}"),
@@ -236,8 +238,9 @@ fn run_all(name: &str, change: impl Fn(Settings) -> Settings) {
         .filter_map(|scenario| {
             let mut bench = Bench::new(&change(settings(&scenario["config"])));
             let ignored = scenario["config"]["ignored_errors"].as_array();
-            bench.ignored = ignored.into_iter().flatten().map(|kind| kind.as_str().unwrap().to_owned()).collect();
-            let ops = scenario["ops"].as_array().unwrap();
+            bench.ignored =
+                ignored.into_iter().flatten().map(|kind| kind.as_str().expect("a text").to_owned()).collect();
+            let ops = scenario["ops"].as_array().expect("a list");
             let result = ops.iter().try_for_each(|op| bench.run(op));
             result.err().map(|error| format!("{}: {error}", scenario["name"]))
         })
@@ -262,11 +265,11 @@ fn resilience4js_windows_hold() {
         let rules = settings(&config).rules;
         let mut now = Instant::now();
         let (ticks, mut window) = (Ticks::new(rules.span, now), Window::new(rules.span));
-        for step in scenario["steps"].as_array().unwrap() {
-            match step["op"].as_str().unwrap() {
+        for step in scenario["steps"].as_array().expect("a list") {
+            match step["op"].as_str().expect("a text") {
                 "advance" => now += ms(&step["ms"]),
                 "record" => {
-                    let outcome = step["outcome"].as_str().unwrap();
+                    let outcome = step["outcome"].as_str().expect("a text");
                     let mark = Mark { failed: outcome.ends_with("error"), slow: outcome.starts_with("slow") };
                     window.add(mark, 1, ticks.at(now));
                 }
@@ -289,7 +292,7 @@ fn resilience4js_windows_hold() {
                     "sum_ms" | "avg_ms" => continue,
                     other => panic!("no such figure: {other}"),
                 };
-                let expected = expected.as_f64().unwrap();
+                let expected = expected.as_f64().expect("a number");
                 assert!(
                     (is - expected).abs() < 1e-5 * expected.max(1.0),
                     "{}: {step}: {name} is {is}",
@@ -332,7 +335,7 @@ fn envoys_ejections_by_events_hold() {
     assert_eq!(with_ops.len(), 2);
     for case in with_ops {
         let mut bench = Bench::new(&envoy(OpenTime::linear(Duration::from_secs(30))));
-        for op in case["ops"].as_array().unwrap() {
+        for op in case["ops"].as_array().expect("a list") {
             if let Some(at) = op["t_ms"].as_u64() {
                 bench.now = bench.start + Duration::from_millis(at);
             }
@@ -396,16 +399,16 @@ fn envoys_failure_percentage_is_a_rate_over_the_window() {
     // the mean of all hosts has no counterpart here: with a few targets it says nothing.
     let scenarios = section("accrual", "outlier");
     let case = scenarios.iter().find(|case| case["threshold_pct"].is_u64()).expect("a case of percentages");
-    let percent = case["threshold_pct"].as_u64().unwrap() as u32;
-    for host in 0..case["hosts"].as_u64().unwrap() {
+    let percent = case["threshold_pct"].as_u64().expect("a number") as u32;
+    for host in 0..case["hosts"].as_u64().expect("a number") {
         let settings = Settings::new().no_consecutive().no_slow().failure_rate(percent).minimum_calls(n(50));
         let mut bench = Bench::new(&settings);
         for (kind, list) in [(Kind::Success, "ok"), (Kind::Failure, "failed")] {
-            for _ in 0..case[list][host as usize].as_u64().unwrap() {
+            for _ in 0..case[list][host as usize].as_u64().expect("a number") {
                 bench.record(None, Outcome::new(kind, false));
             }
         }
-        let ejected = case["ejected"].as_array().unwrap().contains(&host.into());
+        let ejected = case["ejected"].as_array().expect("a list").contains(&host.into());
         assert_eq!(bench.state() == State::Open, ejected, "host {host}");
     }
 }
@@ -418,14 +421,16 @@ fn finagles_failure_accrual_holds() {
     let hundred = strict.clone().failure_rate(50).time_window(Duration::from_secs(100)).minimum_calls(n(5));
     let all = strict.failure_rate(1).minimum_calls(n(5));
     for case in section("accrual", "failure_accrual") {
-        let policy = case["policy"].as_str().unwrap();
+        let policy = case["policy"].as_str().expect("a text");
         let (settings, expected) = match policy {
             // A difference: Finagle's moving average forgets slowly and dies at the 70th failure in a second each; a window
             // of 100 s is half full of failures at the 50th.
             "success-rate EMA 0.5 over 100 s" => (&hundred, 50),
-            "success-rate EMA 0.5 over 5 requests" => (&five, case["dead_on"].as_u64().unwrap()),
-            "success-rate within 30 s, min 5 requests, required 1.0" => (&all, case["dead_on"].as_u64().unwrap()),
-            _ => (&three, case["dead_on"].as_u64().unwrap()),
+            "success-rate EMA 0.5 over 5 requests" => (&five, case["dead_on"].as_u64().expect("a number")),
+            "success-rate within 30 s, min 5 requests, required 1.0" => {
+                (&all, case["dead_on"].as_u64().expect("a number"))
+            }
+            _ => (&three, case["dead_on"].as_u64().expect("a number")),
         };
         let mut bench = Bench::new(settings);
         if policy.ends_with("100 s") {
@@ -437,7 +442,7 @@ fn finagles_failure_accrual_holds() {
         let events = case["events"].as_array().cloned().unwrap_or_else(|| vec!["F".into(); 100]);
         let dead = events.iter().position(|event| {
             bench.now += Duration::from_secs(u64::from(policy.ends_with("100 s")));
-            match event.as_str().unwrap() {
+            match event.as_str().expect("a text") {
                 "F" => bench.fail(1),
                 "S" => {
                     bench.record(None, Outcome::new(Kind::Success, false));
