@@ -187,6 +187,11 @@ impl Breaker {
         }
     }
 
+    /// Forgets what is too old at `tick`.
+    pub(crate) fn advance(&mut self, tick: u64) {
+        self.window.advance(tick);
+    }
+
     /// Returns whether further successes at this tick change nothing but the count: then they may be counted elsewhere.
     pub(crate) fn is_calm(&self, rules: &Rules) -> bool {
         let sum = self.window.sum();
@@ -233,7 +238,11 @@ impl Breaker {
         if let Kind::Sticky(time) = outcome.kind {
             return self.open(Cause::Sticky, Some(time), world);
         }
-        match self.trial.end(outcome.mark(), outcome.answered, world.now, world.rules) {
+        let heard = outcome.kind != Kind::Dropped || outcome.slow;
+        if heard {
+            self.trial.hear(world.now);
+        }
+        match self.trial.end(outcome.mark(), outcome.answered, world.rules) {
             Turn::Stay => None,
             Turn::Open => self.open(Cause::Probe, None, world),
             Turn::Close if self.state == State::HalfOpen && world.rules.ramp > 0 => {

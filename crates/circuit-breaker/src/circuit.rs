@@ -178,6 +178,9 @@ impl Circuit {
     /// Counts how a call ended that was admitted under `gate`.
     #[inline]
     pub(crate) fn record(&self, gate: Gate, outcome: Outcome, clock: impl FnOnce() -> Instant) {
+        if gate.state() == State::Disabled {
+            return;
+        }
         let in_closed = gate.state() == State::Closed;
         let good = outcome.kind == Kind::Success && !outcome.slow;
         if in_closed && good && outcome.hint.is_none() {
@@ -233,6 +236,8 @@ impl Circuit {
         // Until it is armed again below, successes wait for the lock.
         let calm = Calm(self.calm.swap(0, Ordering::Relaxed));
         breaker.add_successes(calm.count(), *calm_tick);
+        // Whether it is calm is judged below, and not by what is too old by now.
+        breaker.advance(tick);
         let (answer, step) = f(breaker, &world);
         if step.is_some() {
             self.gate.store(Gate::of(breaker).0, Ordering::Release);

@@ -56,10 +56,10 @@ impl Error for CircuitOpen {}
 
 impl From<CircuitOpen> for Refusal {
     fn from(open: CircuitOpen) -> Self {
-        let refusal = Self::new(RefusalKind::CircuitOpen, open.to_string()).retryable();
+        let refusal = Self::new(RefusalKind::CircuitOpen, open.to_string());
         match open.after {
-            Some((after, true)) => refusal.with_retry_after(after),
-            Some((after, false)) => refusal.with_guessed_retry_after(after),
+            Some((after, true)) => refusal.retryable().with_retry_after(after),
+            Some((after, false)) => refusal.retryable().with_guessed_retry_after(after),
             None => refusal,
         }
     }

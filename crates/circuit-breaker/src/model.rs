@@ -177,6 +177,9 @@ impl Model {
         };
         if matches!(self.state, State::HalfOpen | State::Ramping) {
             self.out = self.out.saturating_sub(1);
+            if mark.is_some() || kind == Kind::Neutral {
+                self.since = self.now;
+            }
             self.answering = self.answering.saturating_sub(u32::from(answered)).min(self.out);
         }
         let Some(mark) = mark else { return };
@@ -211,7 +214,6 @@ impl Model {
     }
 
     fn end_trial(&mut self, mark: Mark) {
-        self.since = self.now;
         self.results.push(mark);
         if self.state == State::HalfOpen {
             let all = self.rules.probes as usize;

@@ -54,12 +54,16 @@ impl Trial {
         self.answering = self.answering.saturating_add(1).min(self.out);
     }
 
+    /// Notes that a call has come back from the target, with whatever it may be.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        self.since = now;
+    }
+
     /// Takes a call back.
-    pub(crate) fn end(&mut self, mark: Option<Mark>, answered: bool, now: Instant, rules: &Rules) -> Turn {
+    pub(crate) fn end(&mut self, mark: Option<Mark>, answered: bool, rules: &Rules) -> Turn {
         self.out = self.out.saturating_sub(1);
         self.answering = self.answering.saturating_sub(u32::from(answered)).min(self.out);
         let Some(mark) = mark else { return Turn::Stay };
-        self.since = now;
         self.tally.add(mark, 1);
         if self.ramping { self.judge_ramp(mark, rules) } else { self.judge_probes(rules) }
     }

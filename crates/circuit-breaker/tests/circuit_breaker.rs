@@ -51,6 +51,18 @@ async fn half_of_the_calls_of_half_a_minute_open_but_not_before_there_are_ten() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_that_rises_because_successes_grow_old_is_seen_whoever_looks_between() {
+    let one = One::new(exact().no_consecutive().no_slow());
+    one.succeed(20);
+    advance(5 * SECOND).await;
+    one.fail(9);
+    advance(26 * SECOND).await;
+    one.handle.advise(&one.key, SECOND, Instant::now());
+    one.succeed(1);
+    assert_eq!((one.state(), one.snapshot().failure_rate), (State::Open, Some(90.0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_breaker_does_not_count_neither_opens_nor_fills_the_window() {
     let one = One::new(exact());
     for verdict in [

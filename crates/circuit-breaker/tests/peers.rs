@@ -107,6 +107,19 @@ async fn half_open_is_not_wedged_by_probes_that_say_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn probes_that_are_answered_but_say_nothing_are_not_taken_to_hang() {
+    let one = One::new(exact());
+    one.fail(5);
+    advance(5 * SECOND).await;
+    for _ in 0..100 {
+        let probe = one.acquire().expect("a probe");
+        advance(SECOND).await;
+        assert_eq!(one.state(), State::HalfOpen);
+        probe.conclude(&class(Verdict::RateLimited));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_open_is_not_wedged_by_a_probe_that_hangs() {
     let one = One::new(exact());
     one.fail(5);
