@@ -145,10 +145,12 @@ impl Circuit {
         &self.key
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
 
+    #[inline]
     pub(crate) fn gate(&self) -> Gate {
         Gate(self.gate.load(Ordering::Acquire))
     }

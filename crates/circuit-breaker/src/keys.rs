@@ -75,6 +75,7 @@ impl Registry {
         }
     }
 
+    #[inline]
     fn own(&self) -> &Arc<Circuit> {
         self.own.get_or_init(|| Arc::new(self.make(self.own_key.clone())))
     }

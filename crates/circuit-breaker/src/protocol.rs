@@ -37,6 +37,7 @@ impl<B: http_body::Body> Cover<Response<B>> for HttpProtocol {
 impl<Res> Cover<Res> for PlainProtocol {
     type Response = Res;
 
+    #[inline]
     fn cover(&self, response: Res, permit: Option<Permit>) -> Res {
         if let Some(permit) = permit {
             permit.conclude(&Class::SUCCESS);

@@ -154,13 +154,19 @@ impl Calls {
     fn push(&mut self, mark: Mark, sum: &mut Tally) {
         let full = sum.total as usize == self.ring.len();
         let oldest = std::mem::replace(&mut self.ring[self.next], mark);
-        if full {
-            let mut gone = Tally::default();
-            gone.add(oldest, 1);
-            sum.take(gone);
+        if !(full && oldest == mark) {
+            if full {
+                let mut gone = Tally::default();
+                gone.add(oldest, 1);
+                sum.take(gone);
+            }
+            sum.add(mark, 1);
         }
-        sum.add(mark, 1);
-        self.next = (self.next + 1) % self.ring.len();
+        // A division would cost more than all the rest.
+        self.next += 1;
+        if self.next == self.ring.len() {
+            self.next = 0;
+        }
     }
 }
 
