@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     Cause, EjectionGroup, State,
     change::Step,
-    settings::Rules,
+    rules::Rules,
     trial::{Trial, Turn},
     window::{Mark, Tally, Window},
 };

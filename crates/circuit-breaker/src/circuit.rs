@@ -16,7 +16,8 @@ use crate::{
     Change, CircuitOpen, EjectionGroup, Key, OnChange, State,
     breaker::{Admission, Breaker, Kind, Outcome, World},
     change::Step,
-    settings::{Rules, Settings},
+    rules::Rules,
+    settings::Settings,
     sync::{AtomicU64, Mutex, Ordering, lock},
     window::Ticks,
 };

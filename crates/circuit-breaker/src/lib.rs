@@ -131,6 +131,7 @@ mod model;
 mod open_time;
 mod permit;
 mod protocol;
+mod rules;
 mod service;
 mod settings;
 mod sync;
@@ -151,6 +152,7 @@ pub use self::{
     open_time::OpenTime,
     permit::Permit,
     protocol::{Cover, HttpProtocol, PlainProtocol},
+    rules::ConfigError,
     service::CircuitBreaker,
-    settings::{ConfigError, Settings},
+    settings::Settings,
 };

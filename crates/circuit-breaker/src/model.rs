@@ -10,7 +10,7 @@ use crate::{
     Key, OpenTime, Settings, State,
     breaker::{Kind, Outcome},
     circuit::{Circuit, Gate, Shared},
-    settings::{Rules, Span},
+    rules::{Rules, Span},
     window::Mark,
 };
 

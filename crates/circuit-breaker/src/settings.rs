@@ -1,10 +1,13 @@
 //! When to open, for how long, and how to come back.
 
-use std::{error::Error, fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use buttress_core::{Label, RetryHint, Verdict};
 
-use crate::{EjectionGroup, OnChange, OpenTime, State};
+use crate::{
+    ConfigError, EjectionGroup, OnChange, OpenTime, State,
+    rules::{Rules, Slow, Span, Sticky},
+};
 
 /// The settings of a layer's circuits: when they open, for how long, and how they come back. They are checked by
 /// [`CircuitBreakerLayer::try_new`](crate::CircuitBreakerLayer::try_new).
@@ -16,57 +19,6 @@ pub struct Settings {
     pub(crate) seed: Option<u64>,
     pub(crate) group: Option<EjectionGroup>,
     pub(crate) on_change: Option<Arc<dyn OnChange>>,
-}
-
-/// What one breaker goes by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) span: Span,
-    pub(crate) minimum: u32,
-    pub(crate) consecutive: Option<NonZeroU32>,
-    pub(crate) failure_rate: Option<u32>,
-    pub(crate) slow: Option<Slow>,
-    pub(crate) probes: u32,
-    pub(crate) decide_early: bool,
-    pub(crate) max_wait: Duration,
-    pub(crate) wait_ends_closed: bool,
-    pub(crate) ramp: u32,
-    pub(crate) open_time: OpenTime,
-    pub(crate) max_hint: Duration,
-    pub(crate) initial: State,
-    pub(crate) trust_advice: bool,
-    pub(crate) max_advice: Duration,
-    pub(crate) sticky: Sticky,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Span {
-    Count(NonZeroU32),
-    Time(Duration),
-}
-
-/// When a call is slow, and how many of the calls may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slow {
-    pub(crate) after: Duration,
-    pub(crate) percent: u32,
-    /// To the end of the answer; otherwise to its first byte, or its first token where that is known.
-    pub(crate) total: bool,
-}
-
-/// For how long verdicts open a circuit that are no failures.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sticky {
-    quota_exhausted: Option<Duration>,
-    credential_dead: Option<Duration>,
-    model_gone: Option<Duration>,
-}
-
-/// A setting that cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    field: &'static str,
-    allowed: &'static str,
 }
 
 /// The most calls that a window by count can hold.
@@ -331,7 +283,7 @@ impl Settings {
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let percent = |percent: Option<u32>| percent.is_none_or(|p| (1..=100).contains(&p));
-        let allow = |fits: bool, field, allowed| if fits { Ok(()) } else { Err(ConfigError { field, allowed }) };
+        let allow = |fits: bool, field, allowed| if fits { Ok(()) } else { Err(ConfigError::new(field, allowed)) };
         let rules = &self.rules;
         allow(percent(rules.failure_rate), "failure_rate", "a percentage from 1 to 100")?;
         allow(percent(rules.slow.map(|slow| slow.percent)), "slow", "a percentage from 1 to 100")?;
@@ -344,7 +296,7 @@ impl Settings {
         allow(!rules.max_wait.is_zero(), "max_wait", "a time longer than zero")?;
         allow(rules.initial != State::Ramping, "initial", "any state but ramping")?;
         allow(rules.max_hint <= RetryHint::MAX, "max_hint", "a time of 366 days at most")?;
-        rules.open_time.check().map_err(|allowed| ConfigError { field: "open_time", allowed })
+        rules.open_time.check().map_err(|allowed| ConfigError::new("open_time", allowed))
     }
 }
 
@@ -353,44 +305,3 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings").field("rules", &self.rules).field("name", &self.name).finish_non_exhaustive()
     }
 }
-
-// === impl Rules ===
-
-impl Rules {
-    /// Returns whether calls must be timed.
-    pub(crate) const fn time_calls(&self) -> bool {
-        self.slow.is_some()
-    }
-}
-
-// === impl Sticky ===
-
-impl Sticky {
-    /// Returns for how long `verdict` opens a circuit whose key names a model, or does not.
-    pub(crate) const fn opens(self, verdict: Verdict, by_model: bool) -> Option<Duration> {
-        match verdict {
-            Verdict::QuotaExhausted => self.quota_exhausted,
-            Verdict::CredentialDead => self.credential_dead,
-            Verdict::ModelGone if by_model => self.model_gone,
-            _ => None,
-        }
-    }
-}
-
-// === impl ConfigError ===
-
-impl ConfigError {
-    /// Returns the name of the setting.
-    #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "circuit breaker: `{}` must be {}", self.field, self.allowed)
-    }
-}
-
-impl Error for ConfigError {}

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::{
-    settings::Rules,
+    rules::Rules,
     window::{Mark, Tally},
 };
 

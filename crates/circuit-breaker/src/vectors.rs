@@ -12,7 +12,7 @@ use crate::{
     OpenTime, Settings, State,
     breaker::{Admission, Breaker, Kind, Outcome, World},
     change::Step,
-    settings::Rules,
+    rules::Rules,
     window::{Mark, Tally, Ticks, Window},
 };
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::settings::Span;
+use crate::rules::Span;
 
 /// How many calls ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
