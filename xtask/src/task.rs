@@ -232,7 +232,17 @@ fn loom() -> tools::Tested {
         Ok(target) => target.join("loom"),
         Err(reason) => return tools::Tested { result: Err(reason), count: Count::default() },
     };
-    let args = ["test", "--package", "buttress-retry", "--package", "buttress-concurrency", "--lib", "--target-dir"];
+    let args = [
+        "test",
+        "--package",
+        "buttress-retry",
+        "--package",
+        "buttress-concurrency",
+        "--package",
+        "buttress-circuit-breaker",
+        "--lib",
+        "--target-dir",
+    ];
     let mut cargo = tools::cargo();
     cargo.args(args).arg(target).env("RUSTFLAGS", "--cfg buttress_loom");
     tools::run_tests(&mut cargo, Runner::Libtest)

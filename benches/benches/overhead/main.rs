@@ -1,10 +1,11 @@
-//! What each layer costs when all goes well, and each reader of streams, beside layers of `tower`, `tower-http` and `tower-resilience` that do the same
-//! job: time, and allocations.
+//! What each layer costs when all goes well, and each reader of streams, beside layers of `tower`, `tower-http`,
+//! `tower-resilience` and others that do the same job: time, and allocations.
 //!
 //! `cargo bench -p bench --bench overhead`, with `-- --quick` for a tenth of the time. Times are CPU time of the thread and
 //! depend on the machine: compare them within one run only. Allocations are exact, and the bench fails if one that was
 //! promised away is there.
 
+mod breaker_cases;
 mod concurrency_cases;
 mod gate_cases;
 mod http_cases;
@@ -36,12 +37,17 @@ fn main() -> ExitCode {
         stream_cases::responses().measure(effort),
         gate_cases::heads().measure(effort),
         gate_cases::streams().measure(effort),
+        breaker_cases::closed().measure(effort),
+        breaker_cases::keyed().measure(effort),
+        breaker_cases::windows().measure(effort),
+        breaker_cases::open().measure(effort),
     ];
     for report in measured {
         println!("{report}");
         broken.extend(report.broken_promises());
     }
     println!("{}", concurrency_cases::contended(if quick { 11 } else { 51 }));
+    println!("{}", breaker_cases::two_threads(if quick { 200_000 } else { 2_000_000 }));
     for promise in &broken {
         eprintln!("broken promise: {promise}");
     }

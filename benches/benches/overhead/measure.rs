@@ -126,7 +126,7 @@ impl<Req: 'static> Group<Req> {
     }
 }
 
-fn call<S, Req>(service: &mut S, request: Req)
+pub(crate) fn call<S, Req>(service: &mut S, request: Req)
 where
     S: Service<Req, Error: fmt::Debug>,
 {

@@ -26,10 +26,10 @@ use crate::Group;
 
 /// Answers at once, and fails if asked for zero.
 #[derive(Clone, Debug)]
-struct Bare;
+pub(crate) struct Bare;
 
 #[derive(Clone, Copy, Debug)]
-struct Failed;
+pub(crate) struct Failed;
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +118,7 @@ pub(crate) fn group() -> Group<u64> {
         .promise(0)
 }
 
-fn on_error(result: Result<&u64, &Failed>) -> Class {
+pub(crate) fn on_error(result: Result<&u64, &Failed>) -> Class {
     match result {
         Ok(_) => Class::SUCCESS,
         Err(Failed) => Class::new(Verdict::Transient, Outcome::Word("failed")),
