@@ -60,7 +60,7 @@ impl Call {
         if inner.route.operation.has_body() {
             let facts = RequestFacts::read(body)?;
             inner.place = Some(facts.place().clone());
-            inner.stream = facts.stream;
+            inner.stream = inner.route.operation.streams(facts.stream);
             inner.model = facts.model.map(|model| model.into_owned().into());
         }
         Ok(Self(Arc::new(inner)))
@@ -72,13 +72,13 @@ impl Call {
         self.0.route.operation
     }
 
-    /// Returns the model asked for: by the path if it names one, as Azure does, and by the body otherwise.
+    /// Returns the model asked for: by the path if it names one, as at Azure and Gemini, and by the body otherwise.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.0.route.model.as_deref().or_else(|| self.body_model())
     }
 
-    /// Returns whether the answer is to be streamed.
+    /// Returns whether the answer is to be streamed. Gemini says it in the path; Ollama streams unless told not to.
     #[must_use]
     pub fn stream(&self) -> bool {
         self.0.stream

@@ -1,15 +1,19 @@
 //! What language model providers put on the wire: requests read and rewritten, answers judged.
 //!
-//! This crate knows OpenAI's chat API and Azure OpenAI in both its forms, by deployment and `v1`. It holds no layer: the
-//! layers of Buttress take from it what they need, and stay free of any provider themselves.
+//! This crate knows the APIs of OpenAI, of Azure OpenAI in both its forms (by deployment and `v1`), of Anthropic, Gemini and
+//! Ollama. It holds no layer: the layers of Buttress take from it what they need, and stay free of any provider themselves.
+//! Nothing is translated between them: a target is asked only for what its dialect has, and the way from one provider to
+//! another is the address at which the other follows OpenAI's API.
 //!
 //! # What it does
 //!
 //! 1. [`RequestFacts`] reads model and stream flag from a JSON body. The whole body is checked to be JSON, and none of it
 //!    is turned into a tree. A body that says `model` or `stream` twice is refused: providers differ in which one counts.
 //! 2. [`Route`] reads operation and deployment from a path. A name that would climb out of its place is refused.
-//! 3. [`Call`] is both, read once and kept in the request's extensions. Where the path names a deployment, that is the model.
+//! 3. [`Call`] is both, read once and kept in the request's extensions. Where the path names a model or a deployment, that is
+//!    the model. It knows that Gemini says in the path whether to stream, and that Ollama streams unless told not to.
 //! 4. [`Endpoint`] says how a target is spoken to: [`Dialect`], address, [`Credential`], `api-version`, names of models.
+//!    [`Provider`] is a table of what is particular to each provider, from which an endpoint can be begun.
 //! 5. [`LlmRewrite`] fits a request to the endpoint of a target. It sets address, credential and model; it removes the
 //!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
 //!    query; it asks for an answer that is not compressed. All else goes on byte for byte.
@@ -25,7 +29,8 @@
 //! # When it refuses
 //!
 //! [`Call::read`] and [`LlmRewrite`] return a [`Refusal`](buttress_core::Refusal): there is nothing at the path, the method
-//! is another one, the body is not understood, a deployment is needed and none is named, or the target is not known.
+//! is another one, the body is not understood, a deployment is needed and none is named, the target is not known, or its
+//! dialect has no such operation.
 //! No error shows what a body holds, and none shows a secret.
 //!
 //! A reader of streams stops with a [`StreamError`] at a line or an event that is longer than its [`StreamLimits`].
@@ -70,6 +75,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod address;
 mod builder;
 mod call;
 mod classify;
@@ -83,7 +89,9 @@ mod inspect;
 mod limits;
 mod lines;
 mod ndjson;
+mod operation;
 mod percent;
+mod provider;
 mod rewrite;
 mod route;
 mod sse;
@@ -98,7 +106,9 @@ pub use self::{
     inspect::{Inspect, InspectFuture},
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
+    operation::Operation,
+    provider::{CredentialStyle, Provider, StreamUsage},
     rewrite::LlmRewrite,
-    route::{Operation, Route, RouteError},
+    route::{Route, RouteError},
     sse::{SseEvent, SseItem, SseKind, SseReader},
 };
