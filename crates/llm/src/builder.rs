@@ -61,7 +61,7 @@ impl EndpointBuilder {
 
     /// Asks for usage in each stream of chat completions or completions that does not ask itself: `include_usage` is set in
     /// the request's `stream_options`, and every other byte is as it was. The stream then holds one more chunk, without
-    /// choices; `UsageAsked` in the request's extensions tells that the caller has not asked for it.
+    /// choices; [`UsageAsked`](crate::UsageAsked) in the request's extensions tells that the caller has not asked for it.
     ///
     /// It is off unless set. It has no effect where the [`Provider`] is known and does not tell usage on request.
     #[must_use]

@@ -9,6 +9,7 @@
 //!
 //! 1. [`RequestFacts`] reads model and stream flag from a JSON body. The whole body is checked to be JSON, and none of it
 //!    is turned into a tree. A body that says `model` or `stream` twice is refused: providers differ in which one counts.
+//!    [`RequestDetails`] finds the rest where somebody asks for it: limits, tools, turns, sampling, in every format.
 //! 2. [`Route`] reads operation and deployment from a path. A name that would climb out of its place is refused.
 //! 3. [`Call`] is both, read once and kept in the request's extensions. Where the path names a model or a deployment, that is
 //!    the model. It knows that Gemini says in the path whether to stream, and that Ollama streams unless told not to.
@@ -16,7 +17,8 @@
 //!    [`Provider`] is a table of what is particular to each provider, from which an endpoint can be begun.
 //! 5. [`LlmRewrite`] fits a request to the endpoint of a target. It sets address, credential and model; it removes the
 //!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
-//!    query; it asks for an answer that is not compressed. All else goes on byte for byte.
+//!    query; it asks for an answer that is not compressed, and, where an endpoint is set to it, for usage in a stream. All
+//!    else goes on byte for byte.
 //! 6. [`classify`](fn@classify) says what an answer means: a verdict, and a hint on when to come back.
 //! 7. [`Inspect`] wraps a client and does that for each failed answer. It reads the body within a bound of bytes and time,
 //!    leaves the [`Class`](buttress_core::Class) in the response's extensions, where
@@ -76,9 +78,11 @@
 //! ```
 
 mod address;
+mod ask_usage;
 mod builder;
 mod call;
 mod classify;
+mod details;
 mod endpoint;
 mod error_body;
 mod facts;
@@ -86,6 +90,7 @@ mod format;
 mod headers;
 mod hint;
 mod inspect;
+mod json;
 mod limits;
 mod lines;
 mod ndjson;
@@ -95,15 +100,19 @@ mod provider;
 mod rewrite;
 mod route;
 mod sse;
+mod turns;
 
 pub use self::{
+    ask_usage::UsageAsked,
     builder::{EndpointBuilder, EndpointError},
     call::Call,
     classify::classify,
+    details::{RequestDetails, Sampling, Tools},
     endpoint::{Credential, Dialect, Endpoint},
     facts::{FactsError, RequestFacts},
     format::Format,
     inspect::{Inspect, InspectFuture},
+    json::{RawElements, RawJson, RawMembers},
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
     operation::Operation,
@@ -111,4 +120,5 @@ pub use self::{
     rewrite::LlmRewrite,
     route::{Route, RouteError},
     sse::{SseEvent, SseItem, SseKind, SseReader},
+    turns::{ImageDetail, Part, Role, Turn, Turns},
 };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
 use http::{Request, Version};
 
-use crate::{Call, Endpoint, Format, Operation, address, headers};
+use crate::{Call, Endpoint, Format, Operation, UsageAsked, address, ask_usage::ask_for_usage, headers};
 
 /// Fits a request to the endpoint of a target: address, path, credential, model. See the [crate docs](crate).
 ///
@@ -48,6 +48,11 @@ impl Rewrite<Request<Payload>> for LlmRewrite {
         parts.extensions.insert(endpoint.dialect());
         parts.extensions.insert(Format::of(endpoint.dialect(), call.operation()));
         let body = with_model(endpoint, &call, model, body)?;
+        let asked = asks_usage(endpoint, &call).then(|| ask_for_usage(body.bytes())).flatten();
+        if asked.is_some() {
+            parts.extensions.insert(UsageAsked);
+        }
+        let body = asked.map_or(body, Payload::from);
         let rewritten = Rewritten::new(Request::from_parts(parts, body));
         Ok(match model.and_then(|model| Label::try_new(model).ok()) {
             Some(label) => rewritten.with_model(label),
@@ -64,6 +69,11 @@ fn unknown(target: &Target) -> Refusal {
 fn not_served(target: &Target, endpoint: &Endpoint, operation: Operation) -> Refusal {
     let (name, dialect) = (target.name(), endpoint.dialect());
     Refusal::new(RefusalKind::NotFound, format!("the target {name} speaks {dialect}, which has no such {operation}"))
+}
+
+fn asks_usage(endpoint: &Endpoint, call: &Call) -> bool {
+    let has_options = matches!(call.operation(), Operation::ChatCompletions | Operation::Completions);
+    endpoint.asks_for_usage() && call.stream() && has_options
 }
 
 /// Names `model` in the body, where the body is read for it and names another one.

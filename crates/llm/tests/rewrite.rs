@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
-use buttress_llm::{Call, Credential, Dialect, Endpoint, EndpointBuilder, Format, LlmRewrite, Provider};
+use buttress_llm::{Call, Credential, Dialect, Endpoint, EndpointBuilder, Format, LlmRewrite, Provider, UsageAsked};
 use bytes::Bytes;
 use http::{Request, Version};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 const BODY: &str = r#"{ "messages" : [ 1.0e5, "\u0061" ], "model" : "gpt-4o" , "stream":false }"#;
 const CHAT: &str = "/v1/chat/completions";
@@ -173,6 +175,73 @@ fn a_target_of_another_dialect_is_passed_over_with_a_clear_word() {
     }
     assert!(try_fit(gemini(), request("GET", "/v1/models", "")).is_err());
     assert!(try_fit(openai(), request("GET", "/api/tags", "")).is_err());
+}
+
+#[test]
+fn usage_is_asked_for_where_it_is_wanted_and_the_caller_has_not() {
+    let asking = || openai().ask_for_usage();
+    let full = r#"{"stream_options":{"include_usage":true},"stream":true}"#;
+    for (body, expected) in [
+        (r#"{"stream":true}"#, full),
+        (r#" { "stream" : true } "#, r#" {"stream_options":{"include_usage":true}, "stream" : true } "#),
+        (r#"{"stream":true,"stream_options":null}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream":true,"stream_options":{}}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (
+            r#"{"stream":true,"stream_options":{ "include_obfuscation":false}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":true, "include_obfuscation":false}}"#,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage": false }}"#,
+            r#"{"stream":true,"stream_options":{"include_usage": true }}"#,
+        ),
+        // Nothing to do, or for the target to refuse.
+        (full, full),
+        (r#"{"stream":false}"#, r#"{"stream":false}"#),
+        (r#"{"stream":true,"stream_options":7}"#, r#"{"stream":true,"stream_options":7}"#),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":"no"}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":"no"}}"#,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{},"stream_options":{}}"#,
+            r#"{"stream":true,"stream_options":{},"stream_options":{}}"#,
+        ),
+    ] {
+        let fitted = fit(asking(), post(CHAT, body));
+        assert_eq!(fitted.body().bytes(), expected, "{body}");
+        assert_eq!(fitted.extensions().get::<UsageAsked>().is_some(), body != expected, "{body}");
+        assert_eq!(fit(openai(), post(CHAT, body)).body().bytes(), body, "off unless set");
+    }
+    let streamed = r#"{"stream":true}"#;
+    assert_eq!(fit(asking(), post("/v1/responses", streamed)).body().bytes(), streamed);
+    assert_eq!(fit(anthropic().ask_for_usage(), post("/v1/messages", streamed)).body().bytes(), streamed);
+    let mistral = Endpoint::provider(Provider::MISTRAL).ask_for_usage();
+    assert_eq!(fit(mistral, post(CHAT, streamed)).body().bytes(), streamed, "Mistral would refuse it");
+    let renamed = fit(asking().model("a", "b"), post(CHAT, r#"{"model":"a","stream":true}"#));
+    assert_eq!(renamed.body().bytes(), r#"{"stream_options":{"include_usage":true},"model":"b","stream":true}"#);
+}
+
+proptest! {
+    #[test]
+    fn to_ask_for_usage_changes_nothing_else(
+        members in prop::collection::btree_map("[a-z\"\\\\{é]{0,6}", "[a-z\"\\\\{}é,:]{0,9}", 0..4),
+        options in prop::option::of(prop::collection::btree_map("[a-z_]{1,5}", any::<bool>(), 0..3)),
+        pretty in any::<bool>(),
+    ) {
+        let mut object = json!(members);
+        object["stream"] = json!(true);
+        if let Some(options) = options {
+            object["stream_options"] = json!(options);
+        }
+        let body = if pretty { format!("{object:#}") } else { object.to_string() };
+        let fitted = fit(openai().ask_for_usage(), post(CHAT, &body));
+        let sent = fitted.body().bytes();
+        object["stream_options"]["include_usage"] = json!(true);
+        prop_assert_eq!(&serde_json::from_slice::<Value>(sent).unwrap(), &object);
+        let common = body.bytes().zip(sent.iter().copied()).take_while(|(a, b)| a == b).count();
+        let tail = body.len() - common;
+        prop_assert!(sent.ends_with(&body.as_bytes()[body.len() - tail..]), "an insertion in one place");
+    }
 }
 
 #[test]
