@@ -27,6 +27,9 @@
 //! 8. [`SseReader`] and [`NdjsonReader`] find events and lines in a streamed answer while its bytes pass unchanged, cut
 //!    wherever the network cuts them. They tell events from comments and blank lines, which keep a connection alive and are
 //!    not content; where the stream can be cut; and whether it ended within an event.
+//! 9. [`TokenCounter`] counts the tokens of a text, and of a whole request with its roles, tools and images: by the model's own
+//!    encoding where that is one of OpenAI's and the feature `tokens` is on, and by the kinds of characters otherwise.
+//!    [`ExpectedOutput`] learns how long the answers of each route are.
 //!
 //! # When it refuses
 //!
@@ -43,8 +46,11 @@
 //!
 //! # Cost
 //!
-//! Reading the facts is one pass over the body; what is not a fact is passed over. A [`Call`] is one allocation and one more per name. A body is copied only if the target calls the
-//! model otherwise. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
+//! Reading the facts is one pass over the body; what is not a fact is passed over. A [`Call`] is one allocation and one more
+//! per name. A body is copied only if the target calls the model otherwise, or is asked for usage. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
+//!
+//! Details are one more scan of the body when they are asked for, without an allocation. To count tokens takes the time of
+//! the texts; the feature `tokens` puts two dictionaries of 15 and 32 MB into the program, each read when first used.
 //!
 //! A reader of streams borrows what lies within a chunk: an event with one line of data costs no allocation and no copy. One
 //! that is split costs a copy of its parts, into room that is used again; room beyond 4 KiB is given back after each event.
@@ -85,10 +91,14 @@ mod classify;
 mod details;
 mod endpoint;
 mod error_body;
+mod expected_output;
 mod facts;
 mod format;
+mod guess;
 mod headers;
 mod hint;
+mod image_tokens;
+mod input_tokens;
 mod inspect;
 mod json;
 mod limits;
@@ -100,6 +110,7 @@ mod provider;
 mod rewrite;
 mod route;
 mod sse;
+mod tokens;
 mod turns;
 
 pub use self::{
@@ -109,8 +120,10 @@ pub use self::{
     classify::classify,
     details::{RequestDetails, Sampling, Tools},
     endpoint::{Credential, Dialect, Endpoint},
+    expected_output::ExpectedOutput,
     facts::{FactsError, RequestFacts},
     format::Format,
+    input_tokens::InputTokens,
     inspect::{Inspect, InspectFuture},
     json::{RawElements, RawJson, RawMembers},
     limits::{StreamError, StreamErrorKind, StreamLimits},
@@ -120,5 +133,6 @@ pub use self::{
     rewrite::LlmRewrite,
     route::{Route, RouteError},
     sse::{SseEvent, SseItem, SseKind, SseReader},
+    tokens::{Encoding, TokenCounter},
     turns::{ImageDetail, Part, Role, Turn, Turns},
 };

@@ -141,6 +141,21 @@ impl Operation {
         matches!(self, Self::ChatCompletions | Self::Completions | Self::Embeddings)
     }
 
+    /// Returns whether it is asked with turns, around which a model is told who speaks.
+    pub(crate) const fn is_conversation(self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Responses
+                | Self::Messages
+                | Self::CountMessageTokens
+                | Self::GenerateContent
+                | Self::StreamGenerateContent
+                | Self::CountTokens
+                | Self::OllamaChat
+        )
+    }
+
     pub(crate) const fn is_openai(self) -> bool {
         self.wants_deployment() || matches!(self, Self::Responses | Self::Models | Self::Model)
     }

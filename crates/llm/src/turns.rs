@@ -106,7 +106,7 @@ impl<'a> Iterator for Turns<'a> {
 // === impl Turn ===
 
 impl<'a> Turn<'a> {
-    fn of(raw: RawJson<'a>) -> Self {
+    pub(crate) fn of(raw: RawJson<'a>) -> Self {
         let mut turn = Self { role: Role::User, content: None, name: None, raw, calls: None, images: None };
         if !raw.is_object() {
             turn.content = Some(raw);
