@@ -6,7 +6,7 @@ use buttress_core::{Payload, Refusal, RefusalKind};
 use bytes::Bytes;
 use http::{Method, Request};
 
-use crate::{Operation, RequestFacts, Route, facts::Place};
+use crate::{Operation, RequestDetails, RequestFacts, Route, facts::Place};
 
 /// What one inbound request asks for: operation, model, stream.
 ///
@@ -82,6 +82,12 @@ impl Call {
     #[must_use]
     pub fn stream(&self) -> bool {
         self.0.stream
+    }
+
+    /// Finds what else `body`, the one this was read from, says.
+    #[must_use]
+    pub fn details<'a>(&self, body: &'a [u8]) -> RequestDetails<'a> {
+        RequestDetails::new(self.operation(), body)
     }
 
     /// Returns the model that the body names.

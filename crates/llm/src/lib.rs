@@ -107,6 +107,7 @@ mod ndjson;
 mod operation;
 mod percent;
 mod provider;
+mod provider_table;
 mod rewrite;
 mod route;
 mod sse;

@@ -235,6 +235,8 @@ fn whether_to_stream_is_said_as_each_dialect_says_it() {
     }
     let call = Call::read(&request("GET", "/api/tags", "")).unwrap();
     assert_eq!((call.stream(), call.model()), (false, None));
+    let call = Call::read(&request("POST", "/v1/responses", "{}")).unwrap();
+    assert_eq!(call.details(br#"{"max_output_tokens":5}"#).max_tokens(), Some(5));
 }
 
 #[test]
