@@ -8,6 +8,7 @@
 mod http_cases;
 mod measure;
 mod plain_cases;
+mod token_cases;
 
 use std::process::ExitCode;
 
@@ -21,13 +22,14 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
     let _within = runtime.enter();
     let mut broken = Vec::new();
-    let measured = [
+    let layers = [
         plain_cases::group().measure(effort),
         http_cases::calls().measure(effort),
         http_cases::stamps().measure(effort),
         http_cases::stamps_that_grow().measure(effort),
     ];
-    for report in measured {
+    let requests = token_cases::groups().map(|group| group.measure(effort));
+    for report in layers.into_iter().chain(requests) {
         println!("{report}");
         broken.extend(report.broken_promises());
     }

@@ -46,7 +46,8 @@
 //!
 //! # Cost
 //!
-//! Reading the facts is one pass over the body; what is not a fact is passed over. A [`Call`] is one allocation and one more
+//! Reading the facts is one pass over the body; what is not a fact is passed over, with one allocation of
+//! a few bytes for the depth of what is nested. A [`Call`] is one allocation and one more
 //! per name. A body is copied only if the target calls the model otherwise, or is asked for usage. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
 //!
 //! Details are one more scan of the body when they are asked for, without an allocation. To count tokens takes the time of
