@@ -12,6 +12,7 @@ mod http_cases;
 mod measure;
 mod plain_cases;
 mod stream_cases;
+mod token_cases;
 
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
     let _within = runtime.enter();
     let mut broken = Vec::new();
-    let measured = [
+    let layers = [
         plain_cases::group().measure(effort),
         concurrency_cases::plain().measure(effort),
         concurrency_cases::http().measure(effort),
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
         breaker_cases::windows().measure(effort),
         breaker_cases::open().measure(effort),
     ];
-    for report in measured {
+    let requests = token_cases::groups().map(|group| group.measure(effort));
+    for report in layers.into_iter().chain(requests) {
         println!("{report}");
         broken.extend(report.broken_promises());
     }

@@ -7,7 +7,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use crate::{Credential, Dialect, Endpoint, endpoint::Parts, headers};
+use crate::{Credential, Dialect, Endpoint, Provider, address, endpoint::Parts, headers};
 
 /// Builds an [`Endpoint`]. Nothing is checked before [`build`](Self::build).
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct EndpointBuilder {
     headers: Vec<(String, String)>,
     models: Vec<(String, String)>,
     default_model: Option<String>,
+    provider: Option<Provider>,
+    asks_usage: bool,
 }
 
 /// What is wrong with the settings of an [`Endpoint`]. It names the field, and never shows a secret.
@@ -40,7 +42,32 @@ impl EndpointBuilder {
             headers: Vec::new(),
             models: Vec::new(),
             default_model: None,
+            provider: None,
+            asks_usage: false,
         }
+    }
+
+    pub(crate) fn of(provider: Provider) -> Self {
+        let base = provider.base().unwrap_or_default().to_owned();
+        Self { provider: Some(provider), ..Self::new(provider.dialect(), base) }
+    }
+
+    /// Sets the base address. See [`Endpoint::builder`] for how it is to end.
+    #[must_use]
+    pub fn base(mut self, base: impl Into<String>) -> Self {
+        self.base = base.into();
+        self
+    }
+
+    /// Asks for usage in each stream of chat completions or completions that does not ask itself: `include_usage` is set in
+    /// the request's `stream_options`, and every other byte is as it was. The stream then holds one more chunk, without
+    /// choices; [`UsageAsked`](crate::UsageAsked) in the request's extensions tells that the caller has not asked for it.
+    ///
+    /// It is off unless set. It has no effect where the [`Provider`] is known and does not tell usage on request.
+    #[must_use]
+    pub const fn ask_for_usage(mut self) -> Self {
+        self.asks_usage = true;
+        self
     }
 
     /// Sets the credential. Without one, none is sent.
@@ -104,7 +131,11 @@ impl EndpointBuilder {
         if let Some(name) = &self.default_model {
             check_name(self.dialect, "default_model", name)?;
         }
+        let at = (scheme.clone(), authority.clone(), base.as_str());
+        let probe = address::probe(self.dialect, self.provider, at, api_version.as_deref());
         Ok(Endpoint::of_parts(Parts {
+            probe: probe.ok_or(EndpointError::new("base", "must be shorter"))?,
+            asks_usage: self.asks_usage && self.provider.is_none_or(|p| p.stream_usage().can_be_asked()),
             dialect: self.dialect,
             scheme,
             authority,
@@ -137,10 +168,22 @@ fn address(dialect: Dialect, base: &str) -> Result<(Scheme, Authority, String), 
         return Err(fault("must be without a query"));
     }
     let path = target.path().trim_end_matches('/');
-    if dialect.is_azure() && (path.ends_with("/openai") || path.ends_with("/openai/v1")) {
-        return Err(fault("must end before /openai"));
-    }
+    check_end(dialect, path).map_err(fault)?;
     Ok((scheme, authority, path.to_owned()))
+}
+
+/// What follows the base address is added to it, and must not stand there twice.
+fn check_end(dialect: Dialect, path: &str) -> Result<(), &'static str> {
+    let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
+    match dialect {
+        Dialect::Azure | Dialect::AzureV1 if ends(&["/openai", "/openai/v1"]) => Err("must end before /openai"),
+        Dialect::Anthropic if ends(&["/v1", "/v1/messages"]) => Err("must end before /v1"),
+        Dialect::Gemini if path.is_empty() || ends(&["/models"]) => Err("must end with the version, such as /v1beta"),
+        Dialect::Gemini if ends(&["/openai"]) => Err("is an address for the dialect of OpenAI"),
+        Dialect::Ollama if ends(&["/api"]) => Err("must end before /api"),
+        Dialect::Ollama if ends(&["/v1"]) => Err("is an address for the dialect of OpenAI"),
+        _ => Ok(()),
+    }
 }
 
 fn version(dialect: Dialect, version: Option<String>) -> Result<Option<String>, EndpointError> {
@@ -166,9 +209,10 @@ fn fixed_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), En
     Ok((name, value))
 }
 
-/// The name may become a segment of a path, from which it must not climb. A deployment is one segment.
+/// The name may become a segment of a path, from which it must not climb. A deployment, and a model of Gemini's, is one segment.
 fn check_name(dialect: Dialect, field: &'static str, name: &str) -> Result<(), EndpointError> {
-    let bad = name.chars().any(|c| c == '\\' || c.is_control() || (c == '/' && dialect.is_azure()));
+    let one = dialect.is_azure() || dialect == Dialect::Gemini;
+    let bad = name.chars().any(|c| c == '\\' || c.is_control() || (c == '/' && one));
     if bad || name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(EndpointError::new(field, "must name models in plain text"));
     }

@@ -6,7 +6,7 @@ use buttress_core::{Payload, Refusal, RefusalKind};
 use bytes::Bytes;
 use http::{Method, Request};
 
-use crate::{Operation, RequestFacts, Route, facts::Place};
+use crate::{Operation, RequestDetails, RequestFacts, Route, facts::Place};
 
 /// What one inbound request asks for: operation, model, stream.
 ///
@@ -60,7 +60,7 @@ impl Call {
         if inner.route.operation.has_body() {
             let facts = RequestFacts::read(body)?;
             inner.place = Some(facts.place().clone());
-            inner.stream = facts.stream;
+            inner.stream = inner.route.operation.streams(facts.stream);
             inner.model = facts.model.map(|model| model.into_owned().into());
         }
         Ok(Self(Arc::new(inner)))
@@ -72,16 +72,22 @@ impl Call {
         self.0.route.operation
     }
 
-    /// Returns the model asked for: by the path if it names one, as Azure does, and by the body otherwise.
+    /// Returns the model asked for: by the path if it names one, as at Azure and Gemini, and by the body otherwise.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.0.route.model.as_deref().or_else(|| self.body_model())
     }
 
-    /// Returns whether the answer is to be streamed.
+    /// Returns whether the answer is to be streamed. Gemini says it in the path; Ollama streams unless told not to.
     #[must_use]
     pub fn stream(&self) -> bool {
         self.0.stream
+    }
+
+    /// Finds what else `body`, the one this was read from, says.
+    #[must_use]
+    pub fn details<'a>(&self, body: &'a [u8]) -> RequestDetails<'a> {
+        RequestDetails::new(self.operation(), body)
     }
 
     /// Returns the model that the body names.

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use buttress_core::Payload;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, header,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, header,
     uri::{Authority, Scheme},
 };
 
-use crate::{EndpointBuilder, EndpointError};
+use crate::{EndpointBuilder, EndpointError, Format, Operation, Provider, headers};
 
 /// What a target speaks, and where it wants the model named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +51,9 @@ pub(crate) struct Parts {
     pub(crate) headers: HeaderMap,
     pub(crate) models: HashMap<Box<str>, Box<str>>,
     pub(crate) default_model: Option<Box<str>>,
+    /// Whether to ask for usage in a stream.
+    pub(crate) asks_usage: bool,
+    pub(crate) probe: Uri,
 }
 
 // === impl Dialect ===
@@ -59,6 +63,36 @@ impl Dialect {
     #[must_use]
     pub const fn is_azure(self) -> bool {
         matches!(self, Self::Azure | Self::AzureV1)
+    }
+
+    /// Returns whether a target of this dialect can be asked for `operation`. Nothing is translated.
+    #[must_use]
+    pub const fn serves(self, operation: Operation) -> bool {
+        match self {
+            Self::OpenAi | Self::Azure | Self::AzureV1 => operation.is_openai(),
+            Self::Anthropic => operation.is_anthropic(),
+            Self::Gemini => operation.is_gemini(),
+            Self::Ollama => operation.is_ollama(),
+        }
+    }
+
+    /// Returns the name used in messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Azure => "azure",
+            Self::AzureV1 => "azure_v1",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -89,6 +123,25 @@ impl Credential {
         Self::header(HeaderName::from_static("api-key"), "", secret)
     }
 
+    /// Creates a credential that is sent as `x-api-key: …`, as Anthropic wants it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `secret` is empty or holds anything but visible ASCII.
+    pub fn x_api_key(secret: &str) -> Result<Self, EndpointError> {
+        Self::header(HeaderName::from_static("x-api-key"), "", secret)
+    }
+
+    /// Creates a credential that is sent as `x-goog-api-key: …`, as Gemini wants it. It is never put in the query, where it
+    /// would be logged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `secret` is empty or holds anything but visible ASCII.
+    pub fn x_goog_api_key(secret: &str) -> Result<Self, EndpointError> {
+        Self::header(HeaderName::from_static("x-goog-api-key"), "", secret)
+    }
+
     fn header(name: HeaderName, scheme: &str, secret: &str) -> Result<Self, EndpointError> {
         let fault = EndpointError::new("credential", "must be visible ASCII without spaces or line breaks");
         if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -117,12 +170,30 @@ impl Endpoint {
     /// The `api-version` of an [`Azure`](Dialect::Azure) endpoint that sets none.
     pub const DEFAULT_API_VERSION: &str = "2024-10-21";
 
+    /// The `anthropic-version` of a request to an [`Anthropic`](Dialect::Anthropic) endpoint where neither the caller nor
+    /// the endpoint sets one.
+    pub const DEFAULT_ANTHROPIC_VERSION: &str = "2023-06-01";
+
     /// Begins an endpoint of `dialect` at the address `base`.
     ///
-    /// For OpenAI the address ends with the version (`https://api.openai.com/v1`); for Azure it ends before `/openai`
-    /// (`https://name.openai.azure.com`).
+    /// | dialect | the address ends | as in |
+    /// |---|---|---|
+    /// | OpenAI | with the version | `https://api.openai.com/v1` |
+    /// | Azure | before `/openai` | `https://name.openai.azure.com` |
+    /// | Anthropic | before `/v1` | `https://api.anthropic.com` |
+    /// | Gemini | with the version, before `/models` | `https://generativelanguage.googleapis.com/v1beta` |
+    /// | Ollama | before `/api` | `http://localhost:11434` |
     pub fn builder(dialect: Dialect, base: impl Into<String>) -> EndpointBuilder {
         EndpointBuilder::new(dialect, base.into())
+    }
+
+    /// Begins an endpoint of `provider`, at its usual address if it has one.
+    ///
+    /// Its credential is still to be set, with [`Provider::credential`]; and where it has no usual address, that too, with
+    /// [`EndpointBuilder::base`].
+    #[must_use]
+    pub fn provider(provider: Provider) -> EndpointBuilder {
+        EndpointBuilder::of(provider)
     }
 
     pub(crate) fn of_parts(parts: Parts) -> Self {
@@ -149,6 +220,35 @@ impl Endpoint {
         self.0.default_model.as_deref()
     }
 
+    /// Returns whether a stream is asked to tell what it used. See [`EndpointBuilder::ask_for_usage`].
+    #[must_use]
+    pub fn asks_for_usage(&self) -> bool {
+        self.0.asks_usage
+    }
+
+    /// Makes the request that finds out, without spending a token, whether the target is there: a `GET` of its list of
+    /// models, of its version or of its health, with the endpoint's own headers.
+    #[must_use]
+    pub fn probe(&self) -> Request<Payload> {
+        let mut request = Request::new(Payload::default());
+        *request.uri_mut() = self.0.probe.clone();
+        headers::strip(request.headers_mut());
+        self.dress(request.headers_mut());
+        request.extensions_mut().insert(self.dialect());
+        request.extensions_mut().insert(Format::Json);
+        request
+    }
+
+    /// Sets the headers that the target is shown: the endpoint's own, and what its dialect cannot do without.
+    pub(crate) fn dress(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.0.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if self.dialect() == Dialect::Anthropic && !headers.contains_key("anthropic-version") {
+            headers.insert("anthropic-version", HeaderValue::from_static(Self::DEFAULT_ANTHROPIC_VERSION));
+        }
+    }
+
     pub(crate) fn scheme(&self) -> &Scheme {
         &self.0.scheme
     }
@@ -164,10 +264,6 @@ impl Endpoint {
     pub(crate) fn api_version(&self) -> Option<&str> {
         self.0.api_version.as_deref()
     }
-
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        &self.0.headers
-    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -179,6 +275,7 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.0.headers.keys().collect::<Vec<_>>())
             .field("models", &self.0.models)
             .field("default_model", &self.0.default_model)
+            .field("asks_usage", &self.0.asks_usage)
             .finish()
     }
 }

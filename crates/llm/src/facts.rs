@@ -15,8 +15,9 @@ use serde_json::value::RawValue;
 pub struct RequestFacts<'a> {
     /// The model asked for.
     pub model: Option<Cow<'a, str>>,
-    /// Whether the answer is to be streamed.
-    pub stream: bool,
+    /// Whether the answer is to be streamed, where the body says it. What it means not to say it is told by
+    /// [`Operation::streams`](crate::Operation::streams).
+    pub stream: Option<bool>,
     place: Place,
 }
 
@@ -71,7 +72,7 @@ impl<'a> RequestFacts<'a> {
         if let Some(field) = members.twice {
             return Err(FactsError(Problem::Twice { field }));
         }
-        let stream = members.stream.map_or(Ok(false), |value| boolean(value.get()))?;
+        let stream = members.stream.map_or(Ok(None), |value| boolean(value.get()))?;
         let model = members.model.map(|value| string(value.get())).transpose()?;
         let place = match members.model {
             Some(value) => Place::At(range(text, value.get())),
@@ -119,10 +120,11 @@ fn string(value: &str) -> Result<Cow<'_, str>, FactsError> {
     Ok(name)
 }
 
-fn boolean(value: &str) -> Result<bool, FactsError> {
+fn boolean(value: &str) -> Result<Option<bool>, FactsError> {
     match value {
-        "true" => Ok(true),
-        "false" | "null" => Ok(false),
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        "null" => Ok(None),
         _ => Err(FactsError(Problem::Kind { field: "stream", is: kind(value), allowed: "a boolean or null" })),
     }
 }

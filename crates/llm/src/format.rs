@@ -20,7 +20,7 @@ pub enum Format {
     Gemini,
     /// Ollama's `/api/chat` and `/api/generate`.
     Ollama,
-    /// Anything else in JSON: vectors, lists of models.
+    /// Anything else in JSON: vectors, counts, lists of models.
     Json,
 }
 
@@ -33,7 +33,19 @@ impl Format {
         match operation {
             Operation::ChatCompletions => Self::Chat,
             Operation::Completions => Self::Completions,
-            Operation::Embeddings | Operation::Models | Operation::Model => Self::Json,
+            Operation::Responses => Self::Responses,
+            Operation::Messages => Self::Messages,
+            Operation::GenerateContent | Operation::StreamGenerateContent => Self::Gemini,
+            Operation::OllamaChat | Operation::OllamaGenerate => Self::Ollama,
+            Operation::Embeddings
+            | Operation::Models
+            | Operation::Model
+            | Operation::CountMessageTokens
+            | Operation::CountTokens
+            | Operation::EmbedContent
+            | Operation::OllamaEmbed
+            | Operation::OllamaTags
+            | Operation::OllamaVersion => Self::Json,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn is_framing(name: &HeaderName) -> bool {
 
 /// Returns whether `name` says who the caller is, or is a word of this gateway that a caller must not put in its mouth.
 fn is_callers(name: &HeaderName) -> bool {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 14] = [
         "api-key",
         "authorization",
         "cookie",
@@ -46,8 +46,11 @@ fn is_callers(name: &HeaderName) -> bool {
         "openai-organization",
         "openai-project",
         "proxy-authorization",
+        "x-amz-security-token",
         "x-api-key",
         "x-goog-api-key",
+        "x-goog-iam-authorization-token",
+        "x-goog-user-project",
         "x-ms-spillover-deployment",
     ];
     NAMES.contains(&name.as_str()) || name.as_str().starts_with("x-served-")

@@ -191,7 +191,7 @@ mod tests {
             (r#"{"type":"insufficient_quota","code":"insufficient_quota"}"#, 429, Verdict::QuotaExhausted),
             (r#"{"type":"tokens","code":"rate_limit_exceeded"}"#, 429, Verdict::RateLimited),
             (r#"{"code":"server_error","message":"x"}"#, 500, Verdict::Transient),
-            (r#"{"code":"invalid_prompt"}"#, 400, Verdict::CallerFault),
+            (r#"{"code":"invalid_prompt"}"#, 400, Verdict::ContentFiltered),
             (r#"{"code":400,"type":"BadRequestError"}"#, 400, Verdict::CallerFault),
             (r#"{"code":502,"message":"Provider returned error"}"#, 502, Verdict::Transient),
             (r#"{"code":"503"}"#, 503, Verdict::Transient),

@@ -2,26 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use crate::{Operation, percent};
 use buttress_core::{Refusal, RefusalKind};
-use http::Method;
-
-use crate::percent;
-
-/// What can be asked of a model server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// An answer to a conversation.
-    ChatCompletions,
-    /// The continuation of a text.
-    Completions,
-    /// Vectors for texts.
-    Embeddings,
-    /// The list of models.
-    Models,
-    /// What is known of one model.
-    Model,
-}
 
 /// What a path asks for: the operation and, where the path names one, the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,89 +28,71 @@ enum Problem {
 /// The longest name of a model in a path, decoded.
 const MAX_NAME: usize = 256;
 
-// === impl Operation ===
-
-impl Operation {
-    /// Returns the method that the operation is asked for with.
-    #[must_use]
-    pub const fn method(self) -> Method {
-        if self.has_body() { Method::POST } else { Method::GET }
-    }
-
-    /// Returns whether a request for it has a JSON body, in which a model is named.
-    #[must_use]
-    pub const fn has_body(self) -> bool {
-        match self {
-            Self::ChatCompletions | Self::Completions | Self::Embeddings => true,
-            Self::Models | Self::Model => false,
-        }
-    }
-
-    /// Returns the name used in events and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "chat",
-            Self::Completions => "text_completion",
-            Self::Embeddings => "embeddings",
-            Self::Models => "models",
-            Self::Model => "model",
-        }
-    }
-
-    /// The end of the path: what follows the version or the deployment.
-    pub(crate) const fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/chat/completions",
-            Self::Completions => "/completions",
-            Self::Embeddings => "/embeddings",
-            Self::Models | Self::Model => "/models",
-        }
-    }
-
-    fn of_path(path: &str) -> Option<Self> {
-        [Self::ChatCompletions, Self::Completions, Self::Embeddings]
-            .into_iter()
-            .find(|o| o.path().strip_prefix('/') == Some(path))
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 // === impl Route ===
 
 impl Route {
     /// Reads the path of an inbound request.
     ///
-    /// Known are `/v1/…` and `/openai/v1/…` with `chat/completions`, `completions`, `embeddings`, `models` and
-    /// `models/{model}`; `/openai/deployments/{deployment}/…` with the first three; `/openai/models` and
-    /// `/openai/models/{model}`. The name is percent-decoded; that of a model may hold `/`.
+    /// | path | operations |
+    /// |---|---|
+    /// | `/v1/…`, `/openai/v1/…` | `chat/completions`, `completions`, `embeddings`, `responses`, `models`, `models/{model}` |
+    /// | `/openai/deployments/{deployment}/…` | `chat/completions`, `completions`, `embeddings` |
+    /// | `/openai/…` | `responses`, `models`, `models/{model}` |
+    /// | `/v1/…` | `messages`, `messages/count_tokens` |
+    /// | `/v1beta/models/{model}:…`, `/v1/models/{model}:…` | `generateContent`, `streamGenerateContent`, `countTokens`, `embedContent` |
+    /// | `/api/…` | `chat`, `generate`, `embed`, `tags`, `version` |
+    ///
+    /// The name is percent-decoded; that of a model to tell about may hold `/`.
     ///
     /// # Errors
     ///
     /// Fails if the path is none of these, or if the name in it is empty, too long, not UTF-8, holds control characters,
     /// or would climb out of its place (`.`, `..`, a slash in a deployment).
     pub fn parse(path: &str) -> Result<Self, RouteError> {
-        let unknown = RouteError(Problem::Unknown);
-        if let Some(rest) = path.strip_prefix("/openai/deployments/") {
-            let (deployment, rest) = rest.split_once('/').ok_or(unknown)?;
-            let operation = Operation::of_path(rest).ok_or(unknown)?;
-            return Ok(Self { operation, model: Some(name(deployment, false)?) });
+        let route = if let Some(rest) = path.strip_prefix("/openai/deployments/") {
+            Self::of_deployment(rest)?
+        } else if let Some(rest) = path.strip_prefix("/openai/v1/") {
+            Self::of_openai(rest)?
+        } else if let Some(rest) = path.strip_prefix("/openai/") {
+            // Without a version, only what belongs to no deployment.
+            Self::of_openai(rest)?.filter(|route| !route.operation.wants_deployment())
+        } else if let Some(rest) = path.strip_prefix("/v1beta/models/") {
+            Self::of_gemini(rest)?
+        } else if let Some(rest) = path.strip_prefix("/v1/") {
+            match rest.strip_prefix("models/").map(Self::of_gemini).transpose()?.flatten() {
+                Some(route) => Some(route),
+                None => Operation::of_messages(rest).map(Self::to).or(Self::of_openai(rest)?),
+            }
+        } else {
+            path.strip_prefix("/api/").and_then(Operation::of_ollama).map(Self::to)
+        };
+        route.ok_or(RouteError(Problem::Unknown))
+    }
+
+    const fn to(operation: Operation) -> Self {
+        Self { operation, model: None }
+    }
+
+    fn of_deployment(rest: &str) -> Result<Option<Self>, RouteError> {
+        let Some((deployment, rest)) = rest.split_once('/') else { return Ok(None) };
+        let Some(operation) = Operation::of_openai(rest).filter(|operation| operation.wants_deployment()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { operation, model: Some(name(deployment, false)?) }))
+    }
+
+    fn of_openai(rest: &str) -> Result<Option<Self>, RouteError> {
+        match rest.strip_prefix("models/") {
+            Some(model) => Ok(Some(Self { operation: Operation::Model, model: Some(name(model, true)?) })),
+            None => Ok(Operation::of_openai(rest).map(Self::to)),
         }
-        let versioned = path.strip_prefix("/v1/").or_else(|| path.strip_prefix("/openai/v1/"));
-        let rest = versioned.or_else(|| path.strip_prefix("/openai/")).ok_or(unknown)?;
-        if rest == "models" {
-            return Ok(Self { operation: Operation::Models, model: None });
-        }
-        if let Some(model) = rest.strip_prefix("models/") {
-            return Ok(Self { operation: Operation::Model, model: Some(name(model, true)?) });
-        }
-        let operation = versioned.and_then(Operation::of_path).ok_or(unknown)?;
-        Ok(Self { operation, model: None })
+    }
+
+    /// Reads `{model}:{method}`. A name may hold a colon, a method holds none.
+    fn of_gemini(rest: &str) -> Result<Option<Self>, RouteError> {
+        let Some((model, method)) = rest.rsplit_once(':') else { return Ok(None) };
+        let Some(operation) = Operation::of_gemini(method) else { return Ok(None) };
+        Ok(Some(Self { operation, model: Some(name(model, false)?) }))
     }
 }
 

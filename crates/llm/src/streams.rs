@@ -1,11 +1,13 @@
 //! Which answers are read, and how.
 
-use buttress_core::OpenStream;
-use http::{HeaderMap, Request, StatusCode, header, response};
+use buttress_core::{OpenStream, StreamFailure};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
 
 use crate::{
     Call, Dialect, Format, LlmReader, NdjsonReader, SseReader, StreamLimits,
     decode::{Coding, Decoded},
+    phrase,
     reader::{Framing, Reading},
     whole::Whole,
 };
@@ -160,6 +162,15 @@ impl OpenStream for LlmStreams {
             (Some(coding), None) => Some(LlmReader::decoded(Decoded::new(Coding::of(coding)?, reading))),
             (_, Some(_)) => None,
         }
+    }
+
+    /// An answer that is not a stream is made before its head is sent.
+    fn comes_whole(&self, expected: &LlmExpected) -> bool {
+        !expected.stream
+    }
+
+    fn envelope(&self, expected: &LlmExpected, failure: &StreamFailure) -> (HeaderValue, Bytes) {
+        phrase::envelope(expected.format.unwrap_or(Format::Chat), failure)
     }
 }
 

@@ -30,7 +30,7 @@ fn a_body_says_its_model_and_whether_to_stream() {
         ("{}", None, false),
     ] {
         let facts = read(body).unwrap();
-        assert_eq!((facts.model.as_deref(), facts.stream), (model, stream), "{body}");
+        assert_eq!((facts.model.as_deref(), facts.stream.unwrap_or_default()), (model, stream), "{body}");
     }
 }
 
@@ -47,7 +47,7 @@ fn an_escaped_name_is_read_as_the_provider_would_read_it() {
     let facts = read(r#"{"model":"gpt\u002d4o"}"#).unwrap();
     assert_eq!(facts.model.as_deref(), Some("gpt-4o"));
     let facts = read(r#"{"mod\u0065l":"gpt-4o","str\u0065am":true}"#).unwrap();
-    assert_eq!((facts.model.as_deref(), facts.stream), (Some("gpt-4o"), true));
+    assert_eq!((facts.model.as_deref(), facts.stream), (Some("gpt-4o"), Some(true)));
     assert!(matches!(read(r#"{"model":"gpt-4o"}"#).unwrap().model, Some(std::borrow::Cow::Borrowed(_))), "no copy");
 }
 
@@ -104,7 +104,7 @@ fn a_body_of_ten_megabytes_is_read_whole() {
     let prompt = "a long line of text\\n".repeat(500_000);
     let body = format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o","stream":true}}"#);
     let facts = read(&body).unwrap();
-    assert_eq!((facts.model.as_deref(), facts.stream), (Some("gpt-4o"), true));
+    assert_eq!((facts.model.as_deref(), facts.stream), (Some("gpt-4o"), Some(true)));
     assert_eq!(facts.with_model(body.as_bytes(), "b").len(), body.len() - 5);
     assert!(read(&body[..body.len() - 1]).is_err(), "a missing brace at the end is seen");
 }
@@ -140,6 +140,21 @@ fn a_path_says_what_is_asked_and_of_which_deployment() {
         ("/openai/deployments/my-gpt/chat/completions", ChatCompletions, Some("my-gpt")),
         ("/openai/deployments/my-gpt/completions", Completions, Some("my-gpt")),
         ("/openai/deployments/my%20gpt/embeddings", Embeddings, Some("my gpt")),
+        ("/v1/responses", Responses, None),
+        ("/openai/v1/responses", Responses, None),
+        ("/openai/responses", Responses, None),
+        ("/v1/messages", Messages, None),
+        ("/v1/messages/count_tokens", CountMessageTokens, None),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", GenerateContent, Some("gemini-2.5-pro")),
+        ("/v1/models/gemini-2.5-pro:streamGenerateContent", StreamGenerateContent, Some("gemini-2.5-pro")),
+        ("/v1beta/models/a%3Ab:countTokens", CountTokens, Some("a:b")),
+        ("/v1beta/models/a:b:embedContent", EmbedContent, Some("a:b")),
+        ("/v1/models/a:generatecontent", Model, Some("a:generatecontent")),
+        ("/api/chat", OllamaChat, None),
+        ("/api/generate", OllamaGenerate, None),
+        ("/api/embed", OllamaEmbed, None),
+        ("/api/tags", OllamaTags, None),
+        ("/api/version", OllamaVersion, None),
     ] {
         let route = Route::parse(path).unwrap();
         assert_eq!((route.operation, route.model.as_deref()), (operation, model), "{path}");
@@ -158,6 +173,18 @@ fn a_path_that_is_unknown_or_climbs_is_refused() {
         "/v2/chat/completions",
         "/openai/chat/completions",
         "/openai/deployments/a",
+        "/openai/deployments/a/responses",
+        "/openai/deployments/a/models",
+        "/openai/embeddings",
+        "/openai/v1/messages",
+        "/v1/messages/count_tokens/",
+        "/v1beta/models",
+        "/v1beta/models/gemini",
+        "/v1beta/models/gemini:deleteContent",
+        "/v1beta/chat/completions",
+        "/api",
+        "/api/pull",
+        "/api/chat/",
         "/openai/deployments/a/b/chat/completions",
         "/openai/deployments/../chat/../completions",
     ] {
@@ -167,6 +194,10 @@ fn a_path_that_is_unknown_or_climbs_is_refused() {
         ["", ".", "..", "%2e%2e", "%2E.", "a%2F..%2Fb", "a%5Cb", "%00", "a%0d%0ab", "%ff", "%", "%zz", &"x".repeat(257)]
     {
         let path = format!("/openai/deployments/{name}/chat/completions");
+        assert_eq!(Refusal::from(Route::parse(&path).unwrap_err()).kind(), RefusalKind::BadRequest, "{path}");
+    }
+    for name in ["", "..", "a/b", "a%2fb", "%00", "%zz"] {
+        let path = format!("/v1beta/models/{name}:generateContent");
         assert_eq!(Refusal::from(Route::parse(&path).unwrap_err()).kind(), RefusalKind::BadRequest, "{path}");
     }
     for name in ["", "..", "a/../b", "a%2F..%2Fb", "a//b", "/a"] {
@@ -182,6 +213,30 @@ fn a_call_asks_for_the_deployment_in_the_path_before_the_model_in_the_body() {
     assert_eq!((call.model(), call.stream()), (Some("in-path"), true));
     let call = Call::read(&request("POST", "/v1/chat/completions", body)).unwrap();
     assert_eq!((call.model(), call.operation()), (Some("in-body"), Operation::ChatCompletions));
+}
+
+#[test]
+fn whether_to_stream_is_said_as_each_dialect_says_it() {
+    let gemini = |method| format!("/v1beta/models/g:{method}");
+    for (path, body, stream) in [
+        ("/v1/messages".to_owned(), r#"{"model":"c","stream":true}"#, true),
+        ("/v1/messages".to_owned(), r#"{"model":"c"}"#, false),
+        ("/v1/responses".to_owned(), r#"{"model":"c","stream":true}"#, true),
+        (gemini("generateContent"), r#"{"stream":true}"#, false),
+        (gemini("streamGenerateContent"), r#"{"stream":false}"#, true),
+        (gemini("streamGenerateContent"), "{}", true),
+        ("/api/chat".to_owned(), r#"{"model":"l"}"#, true),
+        ("/api/chat".to_owned(), r#"{"model":"l","stream":null}"#, true),
+        ("/api/generate".to_owned(), r#"{"model":"l","stream":false}"#, false),
+        ("/api/generate".to_owned(), r#"{"model":"l","stream":true}"#, true),
+        ("/api/embed".to_owned(), r#"{"model":"l"}"#, false),
+    ] {
+        assert_eq!(Call::read(&request("POST", &path, body)).unwrap().stream(), stream, "{path} {body}");
+    }
+    let call = Call::read(&request("GET", "/api/tags", "")).unwrap();
+    assert_eq!((call.stream(), call.model()), (false, None));
+    let call = Call::read(&request("POST", "/v1/responses", "{}")).unwrap();
+    assert_eq!(call.details(br#"{"max_output_tokens":5}"#).max_tokens(), Some(5));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
-use buttress_llm::{Call, Credential, Dialect, Endpoint, EndpointBuilder, LlmRewrite};
+use buttress_llm::{Call, Credential, Dialect, Endpoint, EndpointBuilder, Format, LlmRewrite, Provider, UsageAsked};
 use bytes::Bytes;
 use http::{Request, Version};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 const BODY: &str = r#"{ "messages" : [ 1.0e5, "\u0061" ], "model" : "gpt-4o" , "stream":false }"#;
 const CHAT: &str = "/v1/chat/completions";
@@ -22,6 +24,20 @@ fn azure() -> EndpointBuilder {
 
 fn azure_v1() -> EndpointBuilder {
     Endpoint::builder(Dialect::AzureV1, "https://res.openai.azure.com/")
+}
+
+fn anthropic() -> EndpointBuilder {
+    Endpoint::builder(Dialect::Anthropic, "https://api.anthropic.com")
+        .credential(Credential::x_api_key("sk-ant-target").unwrap())
+}
+
+fn gemini() -> EndpointBuilder {
+    Endpoint::builder(Dialect::Gemini, "https://generativelanguage.googleapis.com/v1beta")
+        .credential(Credential::x_goog_api_key("target-goog").unwrap())
+}
+
+fn ollama() -> EndpointBuilder {
+    Endpoint::builder(Dialect::Ollama, "http://localhost:11434/")
 }
 
 fn request(method: &str, path: &str, body: &str) -> Request<Payload> {
@@ -80,6 +96,228 @@ fn the_address_is_that_of_the_target() {
     ] {
         assert_eq!(fit(endpoint, post(path, BODY)).uri().to_string(), expected);
     }
+}
+
+#[test]
+fn each_dialect_is_asked_at_its_own_paths() {
+    let google = "https://generativelanguage.googleapis.com/v1beta";
+    for (endpoint, path, expected) in [
+        (openai(), "/v1/responses", "https://api.openai.com/v1/responses".to_owned()),
+        (azure(), "/v1/responses", "https://res.openai.azure.com/openai/responses?api-version=2024-10-21".to_owned()),
+        (azure_v1(), "/openai/responses", "https://res.openai.azure.com/openai/v1/responses".to_owned()),
+        (anthropic(), "/v1/messages?beta=true", "https://api.anthropic.com/v1/messages?beta=true".to_owned()),
+        (anthropic(), "/v1/messages/count_tokens", "https://api.anthropic.com/v1/messages/count_tokens".to_owned()),
+        (
+            Endpoint::builder(Dialect::Anthropic, "https://api.deepseek.com/anthropic/"),
+            "/v1/messages",
+            "https://api.deepseek.com/anthropic/v1/messages".to_owned(),
+        ),
+        (gemini(), "/v1/models/g:generateContent", format!("{google}/models/g:generateContent")),
+        (
+            gemini().model("g", "é:1"),
+            "/v1beta/models/g:streamGenerateContent?alt=sse&key=callers&access_token=t",
+            format!("{google}/models/%C3%A9:1:streamGenerateContent?alt=sse"),
+        ),
+        (gemini(), "/v1beta/models/g:countTokens", format!("{google}/models/g:countTokens")),
+        (gemini(), "/v1beta/models/g:embedContent", format!("{google}/models/g:embedContent")),
+        (
+            Endpoint::provider(Provider::GEMINI_OPENAI),
+            "/v1/chat/completions",
+            format!("{google}/openai/chat/completions"),
+        ),
+        (ollama(), "/api/chat", "http://localhost:11434/api/chat".to_owned()),
+        (ollama(), "/api/generate", "http://localhost:11434/api/generate".to_owned()),
+        (ollama(), "/api/embed", "http://localhost:11434/api/embed".to_owned()),
+    ] {
+        let fitted = fit(endpoint, post(path, r#"{"n":1}"#));
+        assert_eq!((fitted.uri().to_string(), &fitted.body().bytes()[..]), (expected, &br#"{"n":1}"#[..]));
+    }
+    for (endpoint, path, expected) in [
+        (anthropic(), "/v1/models", "https://api.anthropic.com/v1/models"),
+        (anthropic().model("a", "b"), "/v1/models/a", "https://api.anthropic.com/v1/models/b"),
+        (ollama(), "/api/tags", "http://localhost:11434/api/tags"),
+        (ollama(), "/api/version", "http://localhost:11434/api/version"),
+    ] {
+        assert_eq!(fit(endpoint, request("GET", path, "")).uri(), expected);
+    }
+}
+
+#[test]
+fn a_target_of_another_dialect_is_passed_over_with_a_clear_word() {
+    let paths = [
+        (CHAT, "o"),
+        ("/v1/completions", "o"),
+        ("/v1/embeddings", "o"),
+        ("/v1/responses", "o"),
+        ("/v1/messages", "a"),
+        ("/v1/messages/count_tokens", "a"),
+        ("/v1beta/models/g:generateContent", "g"),
+        ("/v1beta/models/g:streamGenerateContent", "g"),
+        ("/v1beta/models/g:countTokens", "g"),
+        ("/v1beta/models/g:embedContent", "g"),
+        ("/api/chat", "l"),
+        ("/api/generate", "l"),
+        ("/api/embed", "l"),
+    ];
+    let targets =
+        [("o", openai()), ("o", azure()), ("o", azure_v1()), ("a", anthropic()), ("g", gemini()), ("l", ollama())];
+    for (path, speaks) in paths {
+        for (dialect, endpoint) in &targets {
+            match try_fit(endpoint.clone(), post(path, BODY)) {
+                Ok(_) => assert_eq!(speaks, *dialect, "{path}"),
+                Err(refusal) => {
+                    assert_ne!(speaks, *dialect, "{path}");
+                    assert_eq!(refusal.kind(), RefusalKind::NotFound);
+                    assert!(refusal.message().starts_with("the target east speaks "), "{}", refusal.message());
+                }
+            }
+        }
+    }
+    assert!(try_fit(gemini(), request("GET", "/v1/models", "")).is_err());
+    assert!(try_fit(openai(), request("GET", "/api/tags", "")).is_err());
+}
+
+#[test]
+fn usage_is_asked_for_where_it_is_wanted_and_the_caller_has_not() {
+    let asking = || openai().ask_for_usage();
+    let full = r#"{"stream_options":{"include_usage":true},"stream":true}"#;
+    for (body, expected) in [
+        (r#"{"stream":true}"#, full),
+        (r#" { "stream" : true } "#, r#" {"stream_options":{"include_usage":true}, "stream" : true } "#),
+        (r#"{"stream":true,"stream_options":null}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream":true,"stream_options":{}}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (
+            r#"{"stream":true,"stream_options":{ "include_obfuscation":false}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":true, "include_obfuscation":false}}"#,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage": false }}"#,
+            r#"{"stream":true,"stream_options":{"include_usage": true }}"#,
+        ),
+        // Nothing to do, or for the target to refuse.
+        (full, full),
+        (r#"{"stream":false}"#, r#"{"stream":false}"#),
+        (r#"{"stream":true,"stream_options":7}"#, r#"{"stream":true,"stream_options":7}"#),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":"no"}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":"no"}}"#,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{},"stream_options":{}}"#,
+            r#"{"stream":true,"stream_options":{},"stream_options":{}}"#,
+        ),
+    ] {
+        let fitted = fit(asking(), post(CHAT, body));
+        assert_eq!(fitted.body().bytes(), expected, "{body}");
+        assert_eq!(fitted.extensions().get::<UsageAsked>().is_some(), body != expected, "{body}");
+        assert_eq!(fit(openai(), post(CHAT, body)).body().bytes(), body, "off unless set");
+    }
+    let streamed = r#"{"stream":true}"#;
+    assert_eq!(fit(asking(), post("/v1/responses", streamed)).body().bytes(), streamed);
+    assert_eq!(fit(anthropic().ask_for_usage(), post("/v1/messages", streamed)).body().bytes(), streamed);
+    let mistral = Endpoint::provider(Provider::MISTRAL).ask_for_usage();
+    assert_eq!(fit(mistral, post(CHAT, streamed)).body().bytes(), streamed, "Mistral would refuse it");
+    let renamed = fit(asking().model("a", "b"), post(CHAT, r#"{"model":"a","stream":true}"#));
+    assert_eq!(renamed.body().bytes(), r#"{"stream_options":{"include_usage":true},"model":"b","stream":true}"#);
+}
+
+proptest! {
+    #[test]
+    fn to_ask_for_usage_changes_nothing_else(
+        members in prop::collection::btree_map("[a-z\"\\\\{é]{0,6}", "[a-z\"\\\\{}é,:]{0,9}", 0..4),
+        options in prop::option::of(prop::collection::btree_map("[a-z_]{1,5}", any::<bool>(), 0..3)),
+        pretty in any::<bool>(),
+    ) {
+        let mut object = json!(members);
+        object["stream"] = json!(true);
+        if let Some(options) = options {
+            object["stream_options"] = json!(options);
+        }
+        let body = if pretty { format!("{object:#}") } else { object.to_string() };
+        let fitted = fit(openai().ask_for_usage(), post(CHAT, &body));
+        let sent = fitted.body().bytes();
+        object["stream_options"]["include_usage"] = json!(true);
+        prop_assert_eq!(&serde_json::from_slice::<Value>(sent).unwrap(), &object);
+        let common = body.bytes().zip(sent.iter().copied()).take_while(|(a, b)| a == b).count();
+        let tail = body.len() - common;
+        prop_assert!(sent.ends_with(&body.as_bytes()[body.len() - tail..]), "an insertion in one place");
+    }
+}
+
+#[test]
+fn how_the_answer_is_written_goes_along() {
+    for (endpoint, path, format) in [
+        (openai(), CHAT, Format::Chat),
+        (azure(), "/v1/completions", Format::Completions),
+        (openai(), "/v1/responses", Format::Responses),
+        (openai(), "/v1/embeddings", Format::Json),
+        (anthropic(), "/v1/messages", Format::Messages),
+        (anthropic(), "/v1/messages/count_tokens", Format::Json),
+        (gemini(), "/v1beta/models/g:streamGenerateContent", Format::Gemini),
+        (gemini(), "/v1beta/models/g:countTokens", Format::Json),
+        (ollama(), "/api/chat", Format::Ollama),
+        (ollama(), "/api/generate", Format::Ollama),
+        (ollama(), "/api/embed", Format::Json),
+    ] {
+        assert_eq!(fit(endpoint, post(path, BODY)).extensions().get(), Some(&format), "{path}");
+    }
+}
+
+#[test]
+fn a_model_is_renamed_where_the_dialect_names_it() {
+    for (endpoint, path, body, expected) in [
+        (anthropic().model("c", "claude"), "/v1/messages", r#"{"model":"c"}"#, r#"{"model":"claude"}"#),
+        (ollama().model("l", "llama3:8b"), "/api/chat", r#"{"model":"l"}"#, r#"{"model":"llama3:8b"}"#),
+        (ollama().default_model("m"), "/api/generate", "{}", r#"{"model":"m"}"#),
+        (azure().model("gpt", "east"), "/v1/responses", r#"{"model":"gpt"}"#, r#"{"model":"east"}"#),
+        (gemini().model("g", "h"), "/v1beta/models/g:generateContent", "{}", "{}"),
+        (gemini().model("g", "h"), "/v1/models/g:embedContent", r#"{"model":"models/g"}"#, r#"{"model":"models/h"}"#),
+        (gemini(), "/v1beta/models/g:embedContent", r#"{"model":"g"}"#, r#"{"model":"g"}"#),
+    ] {
+        assert_eq!(fit(endpoint, post(path, body)).body().bytes(), expected, "{path}");
+    }
+    let fitted = try_fit(gemini().model("g", "h"), post("/v1beta/models/g:generateContent", "{}")).unwrap();
+    assert_eq!(fitted.model, Some(Label::try_new("h").unwrap()));
+    assert_eq!(fitted.request.uri().path(), "/v1beta/models/h:generateContent");
+}
+
+#[test]
+fn each_dialect_is_shown_its_credential_and_no_other() {
+    let keys = ["authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"];
+    let asked = |path| {
+        let mut asked = post(path, BODY);
+        for key in keys {
+            asked.headers_mut().insert(key, "callers".parse().unwrap());
+        }
+        asked
+    };
+    for (endpoint, path, key, secret) in [
+        (anthropic(), "/v1/messages", "x-api-key", "sk-ant-target"),
+        (gemini(), "/v1beta/models/g:generateContent?key=callers", "x-goog-api-key", "target-goog"),
+        (ollama(), "/api/chat", "", ""),
+    ] {
+        let fitted = fit(endpoint, asked(path));
+        for name in keys {
+            let value = fitted.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(value, (name == key).then_some(secret), "{path} {name}");
+        }
+        assert!(!fitted.uri().to_string().contains("callers") && !fitted.uri().to_string().contains("target"));
+    }
+}
+
+#[test]
+fn anthropic_is_told_a_version_unless_somebody_sets_one() {
+    let version = |endpoint, callers: Option<&str>| {
+        let mut asked = post("/v1/messages", BODY);
+        if let Some(callers) = callers {
+            asked.headers_mut().insert("anthropic-version", callers.parse().unwrap());
+        }
+        fit(endpoint, asked).headers()["anthropic-version"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(version(anthropic(), None), "2023-06-01");
+    assert_eq!(version(anthropic(), Some("2024-01-01")), "2024-01-01");
+    assert_eq!(version(anthropic().header("anthropic-version", "2025-01-01"), Some("2024-01-01")), "2025-01-01");
+    assert!(!fit(openai(), post(CHAT, BODY)).headers().contains_key("anthropic-version"));
 }
 
 #[test]
@@ -262,6 +500,8 @@ fn a_secret_is_never_printed() {
     let wrong = Endpoint::builder(Dialect::OpenAi, "https://user:sk-word@host");
     let printed = format!("{wrong:?} {:?}", wrong.clone().build().unwrap_err());
     assert!(!printed.contains("sk-"), "{printed}");
+    let others = [Credential::x_api_key("sk-x").unwrap(), Credential::x_goog_api_key("sk-g").unwrap()];
+    assert!(!format!("{others:?} {:?}", built.probe()).contains("sk-"));
     let error = Credential::bearer("sk-with space\n").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("sk-"));
 }
@@ -285,7 +525,21 @@ fn a_setting_that_cannot_be_used_names_its_field() {
     for base in ["https://a/openai", "https://a/openai/", "https://a/openai/v1"] {
         assert_eq!(at(Dialect::Azure, base).unwrap_err(), "`base` must end before /openai");
     }
+    for (dialect, base, says) in [
+        (Dialect::Anthropic, "https://a/v1", "`base` must end before /v1"),
+        (Dialect::Anthropic, "https://a/x/v1/messages", "`base` must end before /v1"),
+        (Dialect::Gemini, "https://a", "`base` must end with the version, such as /v1beta"),
+        (Dialect::Gemini, "https://a/v1beta/models/", "`base` must end with the version, such as /v1beta"),
+        (Dialect::Gemini, "https://a/v1beta/openai", "`base` is an address for the dialect of OpenAI"),
+        (Dialect::Ollama, "http://a/api", "`base` must end before /api"),
+        (Dialect::Ollama, "http://a/v1/", "`base` is an address for the dialect of OpenAI"),
+    ] {
+        assert_eq!(at(dialect, base).unwrap_err(), says);
+    }
     for (endpoint, field) in [
+        (gemini().model("a", "b/c"), "models"),
+        (ollama().api_version("1"), "api_version"),
+        (Endpoint::provider(Provider::AZURE), "base"),
         (openai().api_version("2024-10-21"), "api_version"),
         (azure().api_version(""), "api_version"),
         (azure().api_version("1&x=2"), "api_version"),

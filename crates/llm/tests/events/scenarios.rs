@@ -1,6 +1,6 @@
 //! What can go wrong under a 200, and what is made of it.
 
-use buttress_core::{EventReader, OpenStream, Verdict};
+use buttress_core::{EventReader, OpenStream, StreamFailure, Verdict};
 use buttress_llm::{Dialect, Format, LlmStreams, StreamLimits};
 use http::{Request, Response, StatusCode};
 
@@ -246,4 +246,21 @@ fn only_a_success_with_a_body_in_a_known_format_is_read() {
 fn a_reader_is_small() {
     let size = size_of::<buttress_llm::LlmReader>();
     assert!(size <= 512, "{size} bytes");
+}
+
+#[test]
+fn an_answer_that_never_began_is_phrased_as_its_request_would_have_been_answered() {
+    let streams = LlmStreams::new();
+    for (format, body) in [
+        (Format::Chat, r#"{"error":{"message":"the answer did not begin in time""#),
+        (Format::Messages, r#"{"type":"error","error":{"type":"timeout_error""#),
+        (Format::Gemini, r#"{"error":{"code":504"#),
+    ] {
+        let request = http::Request::post("/").extension(format).body(()).unwrap();
+        let expected = streams.expect(&request);
+        let (kind, phrased) = streams.envelope(&expected, &StreamFailure::late());
+        assert_eq!(kind, "application/json");
+        assert!(phrased.starts_with(body.as_bytes()), "{format:?}: {phrased:?}");
+        assert!(streams.comes_whole(&expected), "no stream was asked for");
+    }
 }

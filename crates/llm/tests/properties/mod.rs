@@ -248,7 +248,7 @@ pub(crate) fn facts(body: &[u8]) {
     if let Some(tree) = &tree {
         assert!(tree.is_object());
         assert_eq!(tree.get("model").and_then(Value::as_str), model);
-        assert_eq!(tree.get("stream").and_then(Value::as_bool).unwrap_or_default(), stream);
+        assert_eq!(tree.get("stream").and_then(Value::as_bool), stream);
     }
     for name in ["gpt-4o", "a \"quoted\" \\ name\n\u{1f600}"] {
         let renamed = facts.with_model(body, name);
