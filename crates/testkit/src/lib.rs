@@ -6,6 +6,7 @@
 //! 2. [`Script`] makes a [`ScriptedBody`]: data, trailers, an error, a pause, a panic; with honest hints or without.
 //! 3. [`http_contract!`] and [`plain_contract!`] run the contract that every layer keeps, one test for each promise.
 //! 4. [`TraceGuard`] captures what is traced, so that a test can say what must never be in it.
+//! 5. Feature `redis-server`: `RedisServer` is a real Redis in a process of its own, to be killed, frozen and restarted.
 //!
 //! # Example
 //!
@@ -45,6 +46,8 @@ mod http_contract;
 mod macros;
 mod places;
 mod probe;
+#[cfg(feature = "redis-server")]
+mod redis_server;
 mod refusal;
 mod reply;
 mod script;
@@ -55,6 +58,8 @@ mod wire;
 #[doc(no_inline)]
 pub use buttress_core::HttpRefusal;
 
+#[cfg(feature = "redis-server")]
+pub use self::redis_server::RedisServer;
 pub use self::{
     body_watch::BodyWatch,
     bounds::{assert_clone_send_sync, assert_send},
