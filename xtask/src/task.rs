@@ -190,6 +190,7 @@ fn tests(report: &mut Report, options: &TestOptions) {
 }
 
 fn rust_tests(args: &[String]) -> tools::Tested {
+    tools::redis_server();
     let narrowed = args.iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
     let scope: &[_] = if narrowed { &["--all-features"] } else { &["--workspace", "--all-features"] };
     let mut cargo = tools::cargo();
