@@ -20,6 +20,7 @@ pub struct RedisServer {
     dir: PathBuf,
     args: Vec<String>,
     port: Option<u16>,
+    sentinel: bool,
     child: Option<Child>,
 }
 
@@ -59,10 +60,20 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_on_port(args: &[&str]) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
-        drop(listener);
-        let mut server = Self::of(args, Some(port));
+        let mut server = Self::of(args, Some(free_port()));
+        server.restart();
+        server
+    }
+
+    /// Starts a sentinel on a free loopback port, which watches nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_sentinel() -> Self {
+        let mut server = Self::of(&[], Some(free_port()));
+        server.sentinel = true;
         server.restart();
         server
     }
@@ -154,7 +165,7 @@ impl RedisServer {
         let name = format!("buttress-redis-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = env::temp_dir().join(name);
         fs::create_dir_all(&dir).expect("the directory for temporary files can be written");
-        Self { dir, args: args.iter().map(|&arg| arg.to_owned()).collect(), port, child: None }
+        Self { dir, args: args.iter().map(|&arg| arg.to_owned()).collect(), port, sentinel: false, child: None }
     }
 
     fn spawn(&self) -> Child {
@@ -164,12 +175,7 @@ impl RedisServer {
                        in `BUTTRESS_REDIS_SERVER`; `cargo xtask test` installs it where it can";
         for program in programs {
             let mut command = Command::new(program);
-            command.args(self.args.iter().take(1).filter(|arg| !arg.starts_with("--")));
-            command.args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--unixsocketperm", "700"]);
-            command.arg("--port").arg(self.port.unwrap_or(0).to_string()).args(["--bind", "127.0.0.1"]);
-            command.arg("--dir").arg(&self.dir).arg("--unixsocket").arg(self.socket());
-            command.arg("--logfile").arg(self.dir.join("log"));
-            command.args(self.args.iter().skip_while(|arg| !arg.starts_with("--")));
+            command.args(self.command_line());
             match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
                 Ok(child) => return child,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -177,6 +183,23 @@ impl RedisServer {
             }
         }
         panic!("{missing}");
+    }
+
+    fn command_line(&self) -> Vec<String> {
+        let port = self.port.unwrap_or(0).to_string();
+        let (dir, socket) = (self.dir.display().to_string(), self.socket().display().to_string());
+        let log = self.dir.join("log").display().to_string();
+        let words = ["--port", &port, "--bind", "127.0.0.1", "--dir", &dir, "--unixsocket", &socket, "--logfile", &log];
+        let words = words.map(str::to_owned);
+        if self.sentinel {
+            // It keeps what it finds out in its configuration.
+            let file = self.dir.join("sentinel.conf");
+            fs::write(&file, "").expect("the server's directory can be written");
+            let first = [file.display().to_string(), "--sentinel".to_owned()];
+            return first.into_iter().chain(words).collect();
+        }
+        let data = ["--save", "", "--appendonly", "no", "--daemonize", "no"].map(str::to_owned);
+        words.into_iter().chain(data).chain(self.args.iter().cloned()).collect()
     }
 
     fn try_tell(&self, words: &[&str]) -> std::io::Result<String> {
@@ -217,4 +240,9 @@ impl Drop for RedisServer {
         }
         drop(fs::remove_dir_all(&self.dir));
     }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    listener.local_addr().expect("a bound listener has an address").port()
 }
