@@ -16,6 +16,14 @@ mod permit;
 mod protocol;
 mod service;
 mod settings;
+#[cfg(feature = "redis")]
+mod share;
+#[cfg(feature = "redis")]
+mod share_message;
+#[cfg(feature = "redis")]
+mod share_outbox;
+#[cfg(feature = "redis")]
+mod share_worker;
 mod sync;
 mod trial;
 mod window;
@@ -34,4 +42,10 @@ pub use self::{
     protocol::{Cover, HttpProtocol, PlainProtocol},
     service::CircuitBreaker,
     settings::{ConfigError, Settings},
+};
+#[cfg(feature = "redis")]
+pub use self::{
+    share::{Share, ShareCounts},
+    share_outbox::ShareObserver,
+    share_worker::ShareWorker,
 };
