@@ -11,6 +11,8 @@ mod handle;
 mod key;
 mod keys;
 mod layer;
+#[cfg(all(test, not(buttress_loom)))]
+mod model;
 mod open_time;
 mod permit;
 mod protocol;
@@ -26,6 +28,8 @@ mod share_outbox;
 mod share_worker;
 mod sync;
 mod trial;
+#[cfg(all(test, not(buttress_loom)))]
+mod vectors;
 mod window;
 
 pub use self::{

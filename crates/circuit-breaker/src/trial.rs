@@ -131,9 +131,4 @@ impl Trial {
     pub(crate) const fn tally(&self) -> Tally {
         self.tally
     }
-
-    #[cfg(all(test, not(buttress_loom)))]
-    pub(crate) const fn out(&self) -> u32 {
-        self.out
-    }
 }
