@@ -119,6 +119,9 @@ impl Config {
 
     /// Sets the roots that servers' certificates must come from, in PEM, in place of Mozilla's; and the certificate and key
     /// that this client shows, in PEM, if it shows one.
+    ///
+    /// rustls is used with the provider that the process has installed, or else with ring. Where dependencies bring several
+    /// and none is installed, rustls panics: the worker ends, and Redis is away.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, roots: Option<Vec<u8>>, client: Option<(Vec<u8>, Vec<u8>)>) -> Self {
         let client_tls = client.map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key });
@@ -189,6 +192,8 @@ impl Config {
 
     pub(crate) fn check(self) -> Result<Checked, ConfigError> {
         self.limits.check()?;
+        #[cfg(feature = "tls")]
+        self.check_tls()?;
         let (topology, endpoint) = match &self.servers {
             Servers::Single(url) => {
                 let endpoint = url::parse("url", url)?;
@@ -221,6 +226,20 @@ impl Config {
             seed: self.seed,
             limits: self.limits,
         })
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Config {
+    /// Reads the certificates once, so that a mistake in them is told at once.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let wrong = |shape: &str| ConfigError::new("tls", shape.to_owned(), "certificates and a key in PEM");
+        if tls.root_cert.as_ref().is_some_and(|roots| !roots.starts_with(b"-----BEGIN")) {
+            return Err(wrong("a text that does not begin as PEM"));
+        }
+        let anywhere = redis::Client::build_with_tls("rediss://localhost", tls.clone());
+        anywhere.map(drop).map_err(|_| wrong("something that cannot be read"))
     }
 }
 

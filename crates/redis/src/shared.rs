@@ -96,6 +96,10 @@ impl Shared {
 
     /// Redis did not answer in time.
     pub(crate) fn timed_out(&self, generation: u64, now: Instant) {
+        // What an earlier connection owed says nothing about this one.
+        if self.live().is_none_or(|live| live.generation != generation) {
+            return;
+        }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures >= self.limits.trip_after.get() {
             self.trip(generation, AwayReason::TimedOut, now);
