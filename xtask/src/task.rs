@@ -16,7 +16,7 @@ cargo xtask <command>
       --release                 runs the SDK checks against a release build (also for `ci`)
   sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
   loom                          every interleaving of the hand-made atomics, alone
-  bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway` or `all` (the default)
+  bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway`, `redis` or `all` (the default)
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
   help                          this text
 
@@ -55,6 +55,7 @@ pub(crate) struct TestOptions {
 pub(crate) enum Bench {
     Overhead,
     Gateway,
+    Redis,
     All,
 }
 
@@ -120,6 +121,7 @@ impl Task {
             Some((name, args)) => match name.as_str() {
                 "overhead" => (Bench::Overhead, args),
                 "gateway" => (Bench::Gateway, args),
+                "redis" => (Bench::Redis, args),
                 "all" => (Bench::All, args),
                 other => return Err(format!("there is no bench `{other}`")),
             },
@@ -217,13 +219,20 @@ fn loom() -> tools::Tested {
 }
 
 fn benches(report: &mut Report, which: Bench, args: &[String]) {
-    if which != Bench::Gateway {
+    if matches!(which, Bench::Overhead | Bench::All) {
         report.step("overhead", || {
             let bench = ["bench", "--package", "bench", "--bench", "overhead", "--"];
             tools::run(tools::cargo().args(bench).args(args))
         });
     }
-    if which != Bench::Overhead {
+    if matches!(which, Bench::Redis | Bench::All) {
+        report.step("redis", || {
+            tools::redis_server();
+            let bench = ["bench", "--package", "bench", "--bench", "redis", "--"];
+            tools::run(tools::cargo().args(bench).args(args))
+        });
+    }
+    if matches!(which, Bench::Gateway | Bench::All) {
         report.step("gateway", || {
             let binaries = tools::build_binaries(true)?;
             let bench = ["bench", "--package", "bench", "--bench", "gateway", "--"];
