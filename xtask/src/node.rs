@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::count::{Count, Runner};
-use crate::sdk::apt_install;
+use crate::tools::apt_install;
 use crate::tools::{self, Binaries, Tested};
 
 const CHECKS: &str = "tests/sdk/js";

@@ -77,7 +77,7 @@ fn environment() -> Result<PathBuf, String> {
 fn system_python() -> Result<(String, (u32, u32)), String> {
     let oldest = format!("Python {}.{} or later", OLDEST.0, OLDEST.1);
     let find = || ["python3", "python"].iter().find_map(|&name| Some((name.to_owned(), python_version(name)?)));
-    let found = find().or_else(|| apt_install(&["python3", "python3-venv"]).then(find).flatten());
+    let found = find().or_else(|| tools::apt_install(&["python3", "python3-venv"]).then(find).flatten());
     match found {
         None => Err(format!("the SDK checks need {oldest}, and there is no `python3`: install it, or use `--no-sdk`")),
         Some((name, (major, minor))) if (major, minor) < OLDEST => {
@@ -101,7 +101,7 @@ fn make(python: &str, venv: &Path) -> Result<(), String> {
         tools::run(tools::program(python).args(["-m", module]).arg(venv))
     };
     let first = module("venv");
-    if first.is_ok() || (apt_install(&["python3-venv"]) && module("venv").is_ok()) {
+    if first.is_ok() || (tools::apt_install(&["python3-venv"]) && module("venv").is_ok()) {
         return Ok(());
     }
     println!("`python3 -m venv` does not work here; trying virtualenv");
@@ -123,21 +123,4 @@ fn clear(venv: &Path) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-/// Installs Debian packages, where this is Debian and we are root.
-pub(crate) fn apt_install(packages: &[&str]) -> bool {
-    let root = || tools::version(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
-    if !Path::new("/etc/debian_version").exists() || !root() {
-        return false;
-    }
-    println!("installing {}", packages.join(", "));
-    let apt = || {
-        let mut apt = tools::program("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet=2");
-        apt
-    };
-    // A failed update is no reason to give up: the lists may be good enough.
-    drop(tools::run(apt().arg("update")));
-    tools::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages)).is_ok()
 }

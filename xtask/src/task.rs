@@ -16,7 +16,7 @@ cargo xtask <command>
       --release                 runs the SDK checks against a release build (also for `ci`)
   sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
   loom                          every interleaving of the hand-made atomics, alone
-  bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway` or `all` (the default)
+  bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway`, `redis` or `all` (the default)
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
@@ -59,6 +59,7 @@ pub(crate) struct TestOptions {
 pub(crate) enum Bench {
     Overhead,
     Gateway,
+    Redis,
     All,
 }
 
@@ -129,6 +130,7 @@ impl Task {
             Some((name, args)) => match name.as_str() {
                 "overhead" => (Bench::Overhead, args),
                 "gateway" => (Bench::Gateway, args),
+                "redis" => (Bench::Redis, args),
                 "all" => (Bench::All, args),
                 other => return Err(format!("there is no bench `{other}`")),
             },
@@ -213,6 +215,7 @@ fn tests(report: &mut Report, options: &TestOptions) {
 }
 
 fn rust_tests(args: &[String]) -> tools::Tested {
+    tools::redis_server();
     let narrowed = args.iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
     let scope: &[_] = if narrowed { &["--all-features"] } else { &["--workspace", "--all-features"] };
     let mut cargo = tools::cargo();
@@ -249,13 +252,20 @@ fn loom() -> tools::Tested {
 }
 
 fn benches(report: &mut Report, which: Bench, args: &[String]) {
-    if which != Bench::Gateway {
+    if matches!(which, Bench::Overhead | Bench::All) {
         report.step("overhead", || {
             let bench = ["bench", "--package", "bench", "--bench", "overhead", "--"];
             tools::run(tools::cargo().args(bench).args(args))
         });
     }
-    if which != Bench::Overhead {
+    if matches!(which, Bench::Redis | Bench::All) {
+        report.step("redis", || {
+            tools::redis_server();
+            let bench = ["bench", "--package", "bench", "--bench", "redis", "--"];
+            tools::run(tools::cargo().args(bench).args(args))
+        });
+    }
+    if matches!(which, Bench::Gateway | Bench::All) {
         report.step("gateway", || {
             let binaries = tools::build_binaries(true)?;
             let bench = ["bench", "--package", "bench", "--bench", "gateway", "--"];

@@ -110,6 +110,37 @@ pub(crate) fn build_binaries(release: bool) -> Result<Binaries, String> {
     Ok(Binaries { gateway: binary("gateway")?, sim: binary("buttress-sim")? })
 }
 
+/// Sees that there is a Redis server, which the tests of shared stores start; on Debian, root installs one.
+pub(crate) fn redis_server() {
+    if env::var_os("BUTTRESS_REDIS_SERVER").is_some() {
+        println!("redis: the one in BUTTRESS_REDIS_SERVER");
+        return;
+    }
+    let find = || ["redis-server", "valkey-server"].iter().find_map(|&name| version(program(name).arg("--version")));
+    match find().or_else(|| apt_install(&["redis-server"]).then(find).flatten()) {
+        Some(version) => println!("redis: {version}"),
+        // The tests that need one say so, and what to install.
+        None => println!("redis: there is none, so the tests that need one will fail"),
+    }
+}
+
+/// Installs Debian packages, where this is Debian and we are root.
+pub(crate) fn apt_install(packages: &[&str]) -> bool {
+    let root = || version(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    if !Path::new("/etc/debian_version").exists() || !root() {
+        return false;
+    }
+    println!("installing {}", packages.join(", "));
+    let apt = || {
+        let mut apt = program("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet=2");
+        apt
+    };
+    // A failed update is no reason to give up: the lists may be good enough.
+    drop(run(apt().arg("update")));
+    run(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages)).is_ok()
+}
+
 // === impl Binaries ===
 
 impl Binaries {

@@ -134,6 +134,14 @@ mod protocol;
 mod rules;
 mod service;
 mod settings;
+#[cfg(feature = "redis")]
+mod share;
+#[cfg(feature = "redis")]
+mod share_message;
+#[cfg(feature = "redis")]
+mod share_outbox;
+#[cfg(feature = "redis")]
+mod share_worker;
 mod sync;
 mod trial;
 #[cfg(all(test, not(buttress_loom)))]
@@ -155,4 +163,10 @@ pub use self::{
     rules::ConfigError,
     service::CircuitBreaker,
     settings::Settings,
+};
+#[cfg(feature = "redis")]
+pub use self::{
+    share::{Share, ShareCounts},
+    share_outbox::ShareObserver,
+    share_worker::ShareWorker,
 };

@@ -7,6 +7,7 @@
 //! 3. [`http_contract!`] and [`plain_contract!`] run the contract that every layer keeps, one test for each promise.
 //! 4. [`LineStreams`] reads streams of a format that is small enough to be written by hand.
 //! 5. [`TraceGuard`] captures what is traced, so that a test can say what must never be in it.
+//! 6. Feature `redis-server`: `RedisServer` is a real Redis in a process of its own, to be killed, frozen and restarted.
 //!
 //! # Example
 //!
@@ -47,6 +48,8 @@ mod lines;
 mod macros;
 mod places;
 mod probe;
+#[cfg(feature = "redis-server")]
+mod redis_server;
 mod refusal;
 mod reply;
 mod script;
@@ -57,6 +60,8 @@ mod wire;
 #[doc(no_inline)]
 pub use buttress_core::HttpRefusal;
 
+#[cfg(feature = "redis-server")]
+pub use self::redis_server::RedisServer;
 pub use self::{
     body_watch::BodyWatch,
     bounds::{assert_clone_send_sync, assert_send},
