@@ -281,7 +281,12 @@ impl Settings {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks that all settings are in range. A layer does so itself when it is made.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the setting which is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let percent = |percent: Option<u32>| percent.is_none_or(|p| (1..=100).contains(&p));
         let allow = |fits: bool, field, allowed| if fits { Ok(()) } else { Err(ConfigError::new(field, allowed)) };
         let rules = &self.rules;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::{Operation, percent};
+use crate::{Dialect, Format, Operation, percent};
 use buttress_core::{Refusal, RefusalKind};
 
 /// What a path asks for: the operation and, where the path names one, the model.
@@ -31,6 +31,12 @@ const MAX_NAME: usize = 256;
 // === impl Route ===
 
 impl Route {
+    /// Returns how an answer to this is written, and an error.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        Format::of(Dialect::OpenAi, self.operation)
+    }
+
     /// Reads the path of an inbound request.
     ///
     /// | path | operations |

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use self::sections::duration;
 pub use self::{
-    sections::{FailoverConfig, RetryConfig},
+    sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, RetryConfig, StreamsConfig},
     target::{TargetConfig, Upstream},
 };
 
@@ -21,6 +21,8 @@ pub use self::{
 pub struct Config {
     /// Where to listen. Loopback by default.
     pub listen: SocketAddr,
+    /// Where operators look and act, on loopback. Nowhere by default.
+    pub admin: Option<SocketAddr>,
     /// The longest request body, in bytes.
     pub max_body_bytes: usize,
     /// How long a request may take to the head of its answer, all attempts and waits included.
@@ -33,6 +35,12 @@ pub struct Config {
     pub retry: RetryConfig,
     /// When to try elsewhere.
     pub failover: FailoverConfig,
+    /// When a target is called no more.
+    pub breaker: BreakerConfig,
+    /// What is watched in an answer that has begun.
+    pub streams: StreamsConfig,
+    /// How much is under way at the same time.
+    pub concurrency: ConcurrencyConfig,
     targets: Vec<Spanned<TargetConfig>>,
 }
 
@@ -52,11 +60,15 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: None,
             max_body_bytes: 32 * 1024 * 1024,
             deadline: Duration::from_secs(600),
             shutdown_grace: Duration::from_secs(30),
             retry: RetryConfig::default(),
             failover: FailoverConfig::default(),
+            breaker: BreakerConfig::default(),
+            streams: StreamsConfig::default(),
+            concurrency: ConcurrencyConfig::default(),
             targets: Vec::new(),
         }
     }
@@ -100,7 +112,21 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns how long the most patient target may take to its first content.
+    #[must_use]
+    pub fn longest_first_content(&self) -> Duration {
+        let own = self.targets.iter().filter_map(|target| target.get_ref().first_content());
+        own.fold(self.failover.stream_timeout, Duration::max)
+    }
+
     fn check(&self) -> Result<(), (Option<Range<usize>>, String, String)> {
+        if let Some(admin) = self.admin.filter(|admin| !admin.ip().is_loopback()) {
+            let says = format!(
+                "`{admin}` must be an address of loopback, such as 127.0.0.1:9090: nobody is asked who they are"
+            );
+            return Err((None, "admin".to_owned(), says));
+        }
+        self.breaker.settings().check().map_err(|error| (None, "breaker".to_owned(), error.to_string()))?;
         if self.targets.is_empty() {
             return Err((None, "targets".to_owned(), "at least one [[targets]] table is needed".to_owned()));
         }

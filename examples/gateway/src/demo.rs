@@ -56,6 +56,8 @@ impl Demo {
         config.failover.probe_every = Duration::from_secs(1);
         config.failover.return_after = Duration::from_secs(2);
         config.failover.slow_start = Duration::from_secs(2);
+        config.breaker.open = Duration::from_secs(1);
+        config.breaker.max_open = Duration::from_secs(2);
         config.deadline = Duration::from_secs(20);
     }
 

@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use buttress_core::{CallContext, HttpRefusal, Payload, Refusal, RefusalKind, Refuse as _};
-use buttress_llm::Call;
+use buttress_llm::{Call, Format, Route};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -43,6 +43,9 @@ struct Limits {
     answer_timeout: Duration,
 }
 
+/// How much longer an attempt may take than its gate.
+const BACKSTOP: Duration = Duration::from_secs(1);
+
 // === impl Intake ===
 
 impl Intake {
@@ -53,7 +56,7 @@ impl Intake {
             max_body_bytes: config.max_body_bytes,
             deadline: config.deadline,
             attempts: config.failover.attempts,
-            stream_timeout: config.failover.stream_timeout,
+            stream_timeout: config.longest_first_content(),
             answer_timeout: config.failover.answer_timeout,
         };
         Self { stack, limits, draining: Arc::default() }
@@ -75,12 +78,13 @@ impl Intake {
 
     async fn serve(self, request: Request<AxumBody>) -> Response {
         let deadline = Instant::now() + self.limits.deadline;
+        let format = Route::parse(request.uri().path()).map_or(Format::Chat, |route| route.format());
         let request = match self.admit(request, deadline).await {
             Ok(request) => request,
-            Err(refusal) => return refuse(refusal),
+            Err(refusal) => return phrased(format, refuse(refusal)),
         };
         let Ok(response) = self.stack.oneshot(request).await;
-        response.map(AxumBody::new)
+        phrased(format, response)
     }
 
     /// Reads the whole request. What cannot be understood, or is too long, never reaches a target.
@@ -92,7 +96,9 @@ impl Intake {
         let context = CallContext::of_or_insert(&mut request, self.limits.attempts);
         context.limit_deadline(deadline);
         let Limits { stream_timeout, answer_timeout, .. } = self.limits;
-        context.set_attempt_timeout(if call.stream() { stream_timeout } else { answer_timeout });
+        let timeout = if call.stream() { stream_timeout } else { answer_timeout };
+        // The gate is nearer, and knows what it waits for: its word comes first.
+        context.set_attempt_timeout(timeout.saturating_add(BACKSTOP));
         Ok(request)
     }
 }
@@ -124,6 +130,18 @@ async fn ready(State(intake): State<Intake>) -> Response {
 fn health(status: StatusCode, word: &str) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
     (status, json, format!(r#"{{"status":"{word}"}}"#)).into_response()
+}
+
+/// Phrases what a layer refused in the caller's own format. The layers speak OpenAI's.
+fn phrased(format: Format, response: Response) -> Response {
+    let Some(refusal) = response.extensions().get::<Refusal>().filter(|_| !matches!(format, Format::Chat)) else {
+        return response;
+    };
+    let (kind, body) = format.envelope(response.status(), refusal.kind().code(), refusal.message());
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, kind);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, AxumBody::from(body))
 }
 
 fn refuse(refusal: Refusal) -> Response {

@@ -5,12 +5,14 @@
 //! ([`Gateway`]) and a demonstration on simulated regions ([`demo`]).
 //!
 //! ```text
-//! intake → served-by → deadline → retry → region-failover → rewrite → deadline forwarded → inspect → client
+//! intake → served-by → deadline → retry → region-failover (rewrite)
+//!   └ per target: concurrency → circuit-breaker → commit-gate → stream-guard → deadline forwarded → inspect → client
 //! ```
 
 pub mod config;
 pub mod demo;
 pub mod intake;
+pub mod operator;
 pub mod server;
 pub mod stack;
 

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use gateway::{Config, Gateway, demo::Demo, stack};
+use gateway::{Config, Gateway, demo::Demo, operator::Operator, stack};
 use tracing_subscriber::EnvFilter;
 
 /// An LLM gateway built only from Buttress layers. Told nothing, it simulates three regions and serves them.
@@ -21,7 +21,7 @@ struct Args {
     check: bool,
 }
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = stack::BuildError;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -45,13 +45,17 @@ async fn run(args: Args) -> Result<(), Failure> {
     if args.config.is_some() {
         let upstreams = config.upstreams(|name| std::env::var(name).ok())?;
         let targets = upstreams.len();
-        let stack = stack::build(&config, upstreams)?;
+        let (stack, operator) = stack::build(&config, upstreams)?;
         if args.check {
             say(format_args!("the configuration is good: {targets} target(s), listening on {}", config.listen));
             return Ok(());
         }
         let gateway = bind(&config, stack).await?;
+        let admin = admin(config.admin, operator).await?;
         say(format_args!("listening on http://{}", gateway.addr()?));
+        if let Some(admin) = &admin {
+            say(format_args!("operators: http://{}/status.json", admin.addr));
+        }
         return Ok(gateway.serve(stop()).await?);
     }
     if args.check {
@@ -59,9 +63,36 @@ async fn run(args: Args) -> Result<(), Failure> {
     }
     let demo = Demo::start().await?;
     demo.adapt(&mut config);
-    let gateway = bind(&config, stack::build(&config, demo.upstreams())?).await?;
+    let (stack, operator) = stack::build(&config, demo.upstreams())?;
+    let gateway = bind(&config, stack).await?;
+    let admin = admin(Some(SocketAddr::from(([127, 0, 0, 1], 0))), operator).await?;
     say(demo.guide(&format!("http://{}", gateway.addr()?)));
+    if let Some(admin) = &admin {
+        say(format_args!("\nWhat the gateway knows of its regions:\n  curl http://{}/status.json", admin.addr));
+    }
     Ok(gateway.serve(stop()).await?)
+}
+
+/// The server of operators, which ends with this.
+struct Admin {
+    addr: SocketAddr,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn admin(addr: Option<SocketAddr>, operator: Operator) -> Result<Option<Admin>, Failure> {
+    let Some(addr) = addr else { return Ok(None) };
+    let cannot = |error| format!("cannot listen for operators on {addr}: {error}");
+    let listener = tokio::net::TcpListener::bind(addr).await.map_err(cannot)?;
+    let addr = listener.local_addr()?;
+    #[expect(clippy::disallowed_methods, reason = "aborted when the handle is dropped, at the end of the program")]
+    let serving = tokio::spawn(async move { drop(axum::serve(listener, operator.router()).await) });
+    Ok(Some(Admin { addr, serving }))
 }
 
 /// Prints for people. A reader that has gone away, such as `head`, is no reason to stop serving.

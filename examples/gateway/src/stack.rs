@@ -1,38 +1,69 @@
 //! The layers, in their order.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use buttress_core::{Answering, Body, Client, Http, Payload};
-use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer, ResponseBody};
-use buttress_llm::{Inspect, LlmRewrite};
-use buttress_region_failover::{ConfigError, RegionFailoverLayer};
+use axum::body::Body as AxumBody;
+use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key, State};
+use buttress_commit_gate::CommitGateLayer;
+use buttress_concurrency::ConcurrencyLayer;
+use buttress_core::{Answering, Client, Http, Label, Payload, Target};
+use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer};
+use buttress_llm::{Inspect, LlmRewrite, LlmStreams};
+use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::{Budget, RetryLayer, Share};
 use buttress_served_by::ServedByLayer;
-use http::{Request, Response};
+use buttress_stream_guard::StreamGuardLayer;
+use http::{Extensions, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tower::{ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
+use tokio::time::Instant;
+use tower::{ServiceBuilder, ServiceExt as _, layer::layer_fn, util::BoxCloneSyncService};
 
-use crate::config::{Config, Upstream};
+use crate::{
+    config::{Config, Upstream},
+    operator::Operator,
+};
 
 /// The whole stack. The one box is here, at its edge.
-pub type Stack = BoxCloneSyncService<Request<Payload>, Response<ResponseBody<Body>>, Infallible>;
+pub type Stack = BoxCloneSyncService<Request<Payload>, Response<AxumBody>, Infallible>;
 
-/// Builds the stack for `upstreams`.
+/// Why a stack cannot be built.
+pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Builds the stack for `upstreams`, and what operates it.
 ///
 /// Requests are repeated although they are not idempotent: a model computes and stores nothing, and an answer that is paid
 /// for twice is better than none.
 ///
 /// # Errors
 ///
-/// Fails if there is no target, or if two have one name.
-pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<Stack, ConfigError> {
-    let targets = upstreams.iter().map(|upstream| upstream.target.clone());
-    let failover = RegionFailoverLayer::try_new(targets)?;
-    let endpoints = upstreams.into_iter().map(|Upstream { target, endpoint }| (target.name().clone(), endpoint));
+/// Fails if there is no target, if two have one name, or if the settings of a layer are out of range.
+pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operator), BuildError> {
+    let breaker = CircuitBreakerLayer::try_new(config.breaker.settings())?.keyed(ByTarget);
+    let failover = failover(config, &upstreams, breaker.handle())?;
+    let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
+    let gate = gate(config, &upstreams);
+    let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
+    let operator = Operator {
+        targets: failover.handle(),
+        circuits: breaker.handle(),
+        limit: {
+            let limits = limits.clone();
+            Arc::new(move |name| limits.handle(&Some(name.clone())))
+        },
+        gate: {
+            let gate = gate.clone();
+            Arc::new(move || gate.counts())
+        },
+        guard: {
+            let guard = guard.clone();
+            Arc::new(move || guard.counts())
+        },
+    };
+    let endpoints = upstreams.into_iter().map(|upstream| (upstream.target.name().clone(), upstream.endpoint));
     let stack = ServiceBuilder::new()
         .layer(ServedByLayer::new())
         .layer(layer_fn(Answering::new))
@@ -47,19 +78,57 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<Stack, ConfigE
                 .allowance(config.failover.attempts)
                 .repeat_all(),
         )
-        .layer(
-            failover
-                .policy(config.failover.policy)
-                .health(config.failover.health())
-                .replay(Http)
-                .rewrite(LlmRewrite::new(endpoints))
-                .allowance(config.failover.attempts)
-                .attempt_timeout(config.failover.answer_timeout)
-                .repeat_all(),
-        )
+        .layer(failover.rewrite(LlmRewrite::new(endpoints)))
+        .layer(limits)
+        .layer(breaker)
+        .layer(gate)
+        .layer(guard)
         .layer(ForwardDeadlineLayer::new())
         .service(Inspect::new(client()));
-    Ok(BoxCloneSyncService::new(stack))
+    let stack = stack.map_response(|response: Response<_>| response.map(AxumBody::new));
+    Ok((BoxCloneSyncService::new(stack), operator))
+}
+
+/// How many targets have a limit of their own at the same time: as many as a configuration could ever name.
+const MOST_TARGETS: NonZeroUsize = NonZeroUsize::new(65_536).expect("65,536 are not 0");
+
+fn failover(
+    config: &Config,
+    upstreams: &[Upstream],
+    circuits: buttress_circuit_breaker::Handle,
+) -> Result<RegionFailoverLayer<Http>, BuildError> {
+    let targets = upstreams.iter().map(|upstream| upstream.target.clone());
+    let admits = move |target: &Target, _: Instant| {
+        let circuit = circuits.snapshot(&Key::new(target.name().clone()));
+        !circuit.is_some_and(|circuit| match circuit.state {
+            State::Open => circuit.open_for.is_none_or(|left| !left.is_zero()),
+            State::ForcedOpen => true,
+            _ => false,
+        })
+    };
+    let layer = RegionFailoverLayer::try_new(targets)?
+        .policy(config.failover.policy)
+        .health(config.failover.health())
+        .admit(admits)
+        .replay(Http)
+        .allowance(config.failover.attempts)
+        .attempt_timeout(config.failover.answer_timeout)
+        .repeat_all();
+    Ok(layer)
+}
+
+fn gate(config: &Config, upstreams: &[Upstream]) -> CommitGateLayer<LlmStreams> {
+    let own = upstreams.iter().filter_map(|upstream| Some((upstream.target.name().clone(), upstream.first_content?)));
+    let own: HashMap<Label, Duration> = own.collect();
+    CommitGateLayer::new(LlmStreams::new())
+        .first_content(config.failover.stream_timeout)
+        .whole_answer(config.failover.answer_timeout)
+        .first_content_by(move |extensions: &Extensions| own.get(extensions.get::<Target>()?.name()).copied())
+        .max_bytes(config.streams.max_held_bytes)
+}
+
+fn target_of(request: &Request<Payload>) -> Option<Label> {
+    request.extensions().get::<Target>().map(|target| target.name().clone())
 }
 
 fn client() -> Client<HttpsConnector<HttpConnector>, Payload> {

@@ -69,13 +69,18 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
         ("[failover]\nattempts = -1", &["gateway.toml:2:12: failover.attempts: "]),
         ("max_body_bytes = 1.5", &["gateway.toml:1:18: max_body_bytes: ", "usize"]),
         ("listen = [", &["gateway.toml:1:"]),
+        (&format!("admin = \"0.0.0.0:9090\"\n{TARGET}"), &["admin: `0.0.0.0:9090` must be an address of loopback"]),
+        (&format!("[breaker]\nfailure_percent = 0\n{TARGET}"), &["breaker: ", "failure_rate"]),
         ("", &["gateway.toml: targets: at least one [[targets]] table is needed"]),
         (&with("dialect2 = 1"), &["gateway.toml:5:1: targets[0]", "dialect2", "expected one of"]),
         (&with(TARGET), &["gateway.toml:5:1: targets[1].name: `east` is the name of another target"]),
         (&TARGET.replace("\"openai\"", "\"opnai\""), &["gateway.toml:4:11: targets[0].dialect: ", "`azure-v1`"]),
         (&TARGET.replace("http:", "ftp:"), &["targets[0]", "`url` must begin with https://"]),
         (&TARGET.replace("\"east\"", "\"ea st\""), &["targets[0]", "`name`: a name must be visible ASCII"]),
-        (&TARGET.replace("dialect = \"openai\"\n", ""), &["gateway.toml:1:1: targets[0]", "missing field `dialect`"]),
+        (
+            &TARGET.replace("dialect = \"openai\"\n", ""),
+            &["gateway.toml:1:1: targets[0]", "`url` and `dialect` must be given, or `provider` be one of `openai`"],
+        ),
     ] {
         let error = error(text);
         for part in expected {

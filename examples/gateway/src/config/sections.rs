@@ -1,7 +1,11 @@
 //! How the layers are set.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
+use buttress_circuit_breaker::{OpenTime, Settings};
 use buttress_region_failover::{HealthPolicy, Policy};
 use serde::Deserialize;
 
@@ -50,6 +54,47 @@ pub struct FailoverConfig {
     pub answer_timeout: Duration,
 }
 
+/// What is watched in an answer that has begun.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct StreamsConfig {
+    /// How long a stream may pause between two pieces of content.
+    #[serde(deserialize_with = "duration")]
+    pub idle: Duration,
+    /// How much of an answer is held back at most until its first content.
+    pub max_held_bytes: NonZeroUsize,
+}
+
+/// When a target is called no more, because what it does fails.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BreakerConfig {
+    /// How many failures in a row open the circuit of a target.
+    pub failures: NonZeroU32,
+    /// What part of the calls in the window must fail to open it, in percent.
+    pub failure_percent: u32,
+    /// What calls are counted together.
+    #[serde(deserialize_with = "duration")]
+    pub window: Duration,
+    /// How long it is open at first.
+    #[serde(deserialize_with = "duration")]
+    pub open: Duration,
+    /// How long it is open at most.
+    #[serde(deserialize_with = "duration")]
+    pub max_open: Duration,
+}
+
+/// How much is under way at the same time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConcurrencyConfig {
+    /// How many answers of one target may be under way, to the ends of their bodies.
+    pub per_target: NonZeroU32,
+}
+
 /// Reads a duration such as `250ms`, `30s` or `2m`. Zero is refused: every duration here is a limit.
 pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -59,6 +104,53 @@ pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
         return Err(serde::de::Error::custom(format!("`{text}` is too short, it must be more than zero")));
     }
     Ok(duration)
+}
+
+// === impl StreamsConfig ===
+
+impl Default for StreamsConfig {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            max_held_bytes: NonZeroUsize::new(256 * 1024).expect("256 KiB are not 0"),
+        }
+    }
+}
+
+// === impl BreakerConfig ===
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            failures: NonZeroU32::new(5).expect("5 is not 0"),
+            failure_percent: 50,
+            window: Duration::from_secs(30),
+            open: Duration::from_secs(5),
+            max_open: Duration::from_secs(120),
+        }
+    }
+}
+
+impl BreakerConfig {
+    /// Returns the settings of the circuits.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        // What is slow is for the limits of time to say; a long answer is not a bad one.
+        Settings::new()
+            .consecutive(self.failures)
+            .failure_rate(self.failure_percent)
+            .time_window(self.window)
+            .open_time(OpenTime::exponential(self.open, 2.0).with_cap(self.max_open).with_jitter(10))
+            .no_slow()
+    }
+}
+
+// === impl ConcurrencyConfig ===
+
+impl Default for ConcurrencyConfig {
+    fn default() -> Self {
+        Self { per_target: NonZeroU32::new(20_000).expect("20,000 are not 0") }
+    }
 }
 
 // === impl RetryConfig ===

@@ -3,11 +3,14 @@
 use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64},
+    time::Duration,
 };
 
 use buttress_core::{Label, Target};
-use buttress_llm::{Credential, Dialect, Endpoint, EndpointBuilder};
+use buttress_llm::{Credential, CredentialStyle, Dialect, Endpoint, EndpointBuilder, Provider};
 use serde::Deserialize;
+
+use super::sections::duration;
 
 /// A target: who it is, and how it is spoken to.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +20,7 @@ pub struct TargetConfig {
     endpoint: EndpointBuilder,
     auth: Auth,
     key_variable: Option<String>,
+    first_content: Option<Duration>,
 }
 
 /// A target as it is written.
@@ -24,8 +28,8 @@ pub struct TargetConfig {
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 struct RawTarget {
     name: String,
-    url: String,
-    dialect: RawDialect,
+    url: Option<String>,
+    dialect: Option<RawDialect>,
     region: Option<String>,
     provider: Option<String>,
     failure_domain: Option<String>,
@@ -37,6 +41,8 @@ struct RawTarget {
     context: Option<NonZeroU64>,
     api_key_env: Option<String>,
     auth: Option<Auth>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    first_content: Option<Duration>,
     api_version: Option<String>,
     #[serde(default)]
     models: BTreeMap<String, String>,
@@ -48,6 +54,9 @@ enum RawDialect {
     Openai,
     Azure,
     AzureV1,
+    Anthropic,
+    Gemini,
+    Ollama,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -55,6 +64,8 @@ enum RawDialect {
 enum Auth {
     Bearer,
     ApiKey,
+    XApiKey,
+    XGoogApiKey,
 }
 
 /// A target, ready to be spoken to.
@@ -65,6 +76,12 @@ pub struct Upstream {
     pub target: Target,
     /// How it is spoken to.
     pub endpoint: Endpoint,
+    /// How long it may take to its first content, where that is not as long as for all.
+    pub first_content: Option<Duration>,
+}
+
+fn optional_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 // === impl TargetConfig ===
@@ -94,8 +111,7 @@ impl TryFrom<RawTarget> for TargetConfig {
         if let Some(variable) = &raw.api_key_env {
             check_variable(variable)?;
         }
-        let dialect = Dialect::from(raw.dialect);
-        let mut endpoint = Endpoint::builder(dialect, raw.url);
+        let (mut endpoint, auth) = begun(raw.provider.as_deref(), raw.dialect, raw.url)?;
         if let Some(version) = raw.api_version {
             endpoint = endpoint.api_version(version);
         }
@@ -104,8 +120,35 @@ impl TryFrom<RawTarget> for TargetConfig {
         }
         // Built once here, so that what is wrong with it is told with its line.
         endpoint.clone().build().map_err(|error| error.to_string().replace("`base`", "`url`"))?;
-        let auth = raw.auth.unwrap_or(if dialect == Dialect::OpenAi { Auth::Bearer } else { Auth::ApiKey });
-        Ok(Self { target, endpoint, auth, key_variable: raw.api_key_env })
+        let auth = raw.auth.unwrap_or(auth);
+        Ok(Self { target, endpoint, auth, key_variable: raw.api_key_env, first_content: raw.first_content })
+    }
+}
+
+/// Begins an endpoint from what is known of its provider, or from what is said of it.
+fn begun(
+    provider: Option<&str>,
+    dialect: Option<RawDialect>,
+    url: Option<String>,
+) -> Result<(EndpointBuilder, Auth), String> {
+    let known = provider.and_then(Provider::by_name);
+    if let (Some(dialect), Some(url)) = (dialect, &url) {
+        let dialect = Dialect::from(dialect);
+        return Ok((Endpoint::builder(dialect, url), Auth::of(dialect)));
+    }
+    let Some(known) = known else {
+        let names = Provider::ALL.iter().map(|provider| provider.name()).collect::<Vec<_>>().join("`, `");
+        return Err(format!("`url` and `dialect` must be given, or `provider` be one of `{names}`"));
+    };
+    if dialect.is_some() {
+        return Err("`dialect` needs a `url`: the provider has one of its own".to_owned());
+    }
+    let endpoint = Endpoint::provider(known);
+    let auth = Auth::from(known.credential_style());
+    match url {
+        Some(url) => Ok((endpoint.base(url), auth)),
+        None if known.base().is_some() => Ok((endpoint, auth)),
+        None => Err(format!("`url` must be given: `{}` has no address that is the same for all", known.name())),
     }
 }
 
@@ -121,6 +164,10 @@ fn check_variable(name: &str) -> Result<(), String> {
 }
 
 impl TargetConfig {
+    pub(super) const fn first_content(&self) -> Option<Duration> {
+        self.first_content
+    }
+
     pub(super) fn upstream(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Upstream, String> {
         let mut endpoint = self.endpoint.clone();
         if let Some(name) = &self.key_variable {
@@ -128,11 +175,13 @@ impl TargetConfig {
             let credential = match self.auth {
                 Auth::Bearer => Credential::bearer(&key),
                 Auth::ApiKey => Credential::api_key(&key),
+                Auth::XApiKey => Credential::x_api_key(&key),
+                Auth::XGoogApiKey => Credential::x_goog_api_key(&key),
             };
             endpoint = endpoint.credential(credential.map_err(|error| format!("the variable `{name}`: {error}"))?);
         }
         let endpoint = endpoint.build().map_err(|error| error.to_string())?;
-        Ok(Upstream { target: self.target.clone(), endpoint })
+        Ok(Upstream { target: self.target.clone(), endpoint, first_content: self.first_content })
     }
 }
 
@@ -142,6 +191,33 @@ impl From<RawDialect> for Dialect {
             RawDialect::Openai => Self::OpenAi,
             RawDialect::Azure => Self::Azure,
             RawDialect::AzureV1 => Self::AzureV1,
+            RawDialect::Anthropic => Self::Anthropic,
+            RawDialect::Gemini => Self::Gemini,
+            RawDialect::Ollama => Self::Ollama,
+        }
+    }
+}
+
+// === impl Auth ===
+
+impl Auth {
+    const fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Azure | Dialect::AzureV1 => Self::ApiKey,
+            Dialect::Anthropic => Self::XApiKey,
+            Dialect::Gemini => Self::XGoogApiKey,
+            _ => Self::Bearer,
+        }
+    }
+}
+
+impl From<CredentialStyle> for Auth {
+    fn from(style: CredentialStyle) -> Self {
+        match style {
+            CredentialStyle::ApiKey => Self::ApiKey,
+            CredentialStyle::XApiKey => Self::XApiKey,
+            CredentialStyle::XGoogApiKey => Self::XGoogApiKey,
+            _ => Self::Bearer,
         }
     }
 }
@@ -152,6 +228,6 @@ impl Upstream {
     /// Creates a target that is spoken to by `endpoint`.
     #[must_use]
     pub const fn new(target: Target, endpoint: Endpoint) -> Self {
-        Self { target, endpoint }
+        Self { target, endpoint, first_content: None }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use buttress_core::{Body, Client, Payload};
 use buttress_sim::{Fault, Simulator};
 use bytes::Bytes;
-use gateway::{Config, Gateway, stack};
+use gateway::{Config, Gateway, operator::Operator, stack};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::{
@@ -26,6 +26,7 @@ pub struct Running {
     pub url: String,
     pub regions: Vec<Simulator>,
     client: Client<HttpConnector, Payload>,
+    pub operator: Operator,
     server: JoinHandle<std::io::Result<()>>,
 }
 
@@ -58,13 +59,13 @@ impl Running {
 
     pub async fn from_config(config: &Config, regions: Vec<Simulator>) -> Self {
         let upstreams = config.upstreams(|name| Some(format!("key-of-{name}"))).expect("each key is there");
-        let stack = stack::build(config, upstreams).expect("the targets are good");
+        let (stack, operator) = stack::build(config, upstreams).expect("the targets are good");
         let gateway = Gateway::bind(config, stack).await.expect("a port is free");
         let url = format!("http://{}", gateway.addr().expect("a bound socket has an address"));
         #[expect(clippy::disallowed_methods, reason = "aborted when the test drops it")]
         let server = tokio::spawn(gateway.serve(std::future::pending()));
         let client = Client::new(legacy::Client::builder(TokioExecutor::new()).build_http());
-        Self { url, regions, client, server }
+        Self { url, regions, client, operator, server }
     }
 
     /// Three regions, and timeouts that a test can wait for.

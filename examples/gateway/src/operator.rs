@@ -1,0 +1,139 @@
+//! What an operator sees of the gateway, and does to it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use buttress_circuit_breaker as breaker;
+use buttress_commit_gate as gate;
+use buttress_concurrency::LimitHandle;
+use buttress_core::Label;
+use buttress_region_failover as failover;
+use buttress_stream_guard as guard;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// What an operator sees of the gateway, and does to it.
+#[derive(Clone)]
+pub struct Operator {
+    pub(crate) targets: failover::Handle,
+    pub(crate) circuits: breaker::Handle,
+    pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
+    pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
+    pub(crate) guard: Arc<dyn Fn() -> guard::Counts + Send + Sync>,
+}
+
+/// How long a target is ejected for.
+const EJECTED: Duration = Duration::from_secs(300);
+
+// === impl Operator ===
+
+impl Operator {
+    /// Returns the handle of the targets.
+    #[must_use]
+    pub const fn targets(&self) -> &failover::Handle {
+        &self.targets
+    }
+
+    /// Returns the handle of the circuits.
+    #[must_use]
+    pub const fn circuits(&self) -> &breaker::Handle {
+        &self.circuits
+    }
+
+    /// Returns how many answers of the target called `name` are under way, to the ends of their bodies.
+    #[must_use]
+    pub fn in_flight(&self, name: &Label) -> u32 {
+        (self.limit)(name).map_or(0, |limit| limit.in_flight())
+    }
+
+    /// Returns what became of answers before their first content.
+    #[must_use]
+    pub fn held(&self) -> gate::Counts {
+        (self.gate)()
+    }
+
+    /// Returns what became of answers that had begun.
+    #[must_use]
+    pub fn broken(&self) -> guard::Counts {
+        (self.guard)()
+    }
+
+    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes) and
+    /// `/restore`. It asks nobody who they are, so it must not be reached from other machines.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/status.json", get(async |State(operator): State<Self>| Json(operator.status(Instant::now()))))
+            .route("/targets/{name}/{order}", post(order))
+            .with_state(self)
+    }
+
+    fn status(&self, now: Instant) -> Value {
+        let targets = self.targets.list(now).into_iter().map(|report| {
+            let name = report.target.name();
+            let circuit = self.circuits.snapshot(&breaker::Key::new(name.clone()));
+            json!({
+                "name": name.as_str(),
+                "region": report.target.region().map(Label::as_str),
+                "provider": report.target.provider().map(Label::as_str),
+                "priority": report.target.priority(),
+                "drained": report.stance == failover::Stance::Drained,
+                "health": report.health,
+                "in_flight": self.in_flight(name),
+                "latency_ms": report.latency.map(millis),
+                "parked_ms": report.parked.map(millis),
+                "circuit": circuit.as_ref().map_or("closed", |circuit| circuit.state.as_str()),
+                "circuit_open_ms": circuit.and_then(|circuit| circuit.open_for).map(millis),
+            })
+        });
+        let (held, broken) = (self.held(), self.broken());
+        json!({
+            "targets": targets.collect::<Vec<_>>(),
+            "answers": {
+                "failed_before_content": held.failed,
+                "late": held.late,
+                "reported": broken.reported,
+                "truncated": broken.truncated,
+                "reset": broken.reset,
+                "malformed": broken.malformed,
+                "idle": broken.idle,
+            },
+        })
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn order(State(operator): State<Operator>, Path((name, order)): Path<(String, String)>) -> Response {
+    let Ok(label) = Label::try_new(&name) else {
+        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
+    };
+    let targets = operator.targets();
+    let known = match order.as_str() {
+        "drain" => targets.drain(&label),
+        "eject" => targets.eject(&label, EJECTED, Instant::now()),
+        "restore" => {
+            operator.circuits().reset(&breaker::Key::new(label.clone()));
+            targets.restore(&label)
+        }
+        _ => return (StatusCode::NOT_FOUND, "a target can be told to `drain`, `eject` or `restore`").into_response(),
+    };
+    if !known {
+        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
+    }
+    tracing::info!(target = %label, order, "told by an operator");
+    StatusCode::NO_CONTENT.into_response()
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").field("targets", &self.targets).finish_non_exhaustive()
+    }
+}
