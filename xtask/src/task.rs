@@ -17,6 +17,7 @@ cargo xtask <command>
   sdk [--release] [-- ARGS]     the SDK checks alone; ARGS go to pytest: `sdk -- -k azure`
   loom                          every interleaving of the hand-made atomics, alone
   bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway`, `redis` or `all` (the default)
+  soak [-- ARGS]                ten thousand open streams through the gateway for ten minutes: `soak -- --seconds 60`
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
@@ -42,6 +43,8 @@ pub(crate) enum Task {
     Bench { which: Bench, args: Vec<String> },
     /// The fuzz targets, or one of them.
     Fuzz { target: Option<String>, seconds: u32 },
+    /// Many open streams.
+    Soak { args: Vec<String> },
     /// The check of the dependencies.
     Deny,
 }
@@ -90,6 +93,10 @@ impl Task {
                 refuse(!passed_on.is_empty(), "`fuzz` passes nothing on")?;
                 Self::fuzz(options)?
             }
+            "soak" => {
+                refuse(!options.is_empty(), "arguments of `soak` stand after `--`")?;
+                Self::Soak { args: passed_on.to_vec() }
+            }
             "deny" => {
                 refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
                 Self::Deny
@@ -119,6 +126,7 @@ impl Task {
             Self::Loom => report.tests("loom", loom),
             Self::Bench { which, args } => benches(&mut report, which, &args),
             Self::Fuzz { target, seconds } => report.step("fuzz", || fuzz::run(target.as_deref(), seconds)),
+            Self::Soak { args } => report.step("soak", || soak(&args)),
             Self::Deny => report.step("deny", deny),
         }
         report.finish()
@@ -272,6 +280,13 @@ fn benches(report: &mut Report, which: Bench, args: &[String]) {
             tools::run(binaries.announce(tools::cargo().args(bench).args(args)))
         });
     }
+}
+
+fn soak(args: &[String]) -> Result<(), String> {
+    let gateway = tools::build_binaries(true)?.gateway;
+    tools::run(tools::cargo().args(["build", "--release", "--package", "bench", "--bins"]))?;
+    let soak = ["run", "--release", "--package", "bench", "--bin", "soak", "--", "--gateway"];
+    tools::run(tools::cargo().args(soak).arg(gateway).args(args))
 }
 
 fn deny() -> Result<(), String> {

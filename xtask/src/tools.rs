@@ -20,7 +20,7 @@ pub(crate) struct Tested {
 /// The programs that checks and benches start.
 #[derive(Debug)]
 pub(crate) struct Binaries {
-    gateway: PathBuf,
+    pub(crate) gateway: PathBuf,
     sim: PathBuf,
 }
 
