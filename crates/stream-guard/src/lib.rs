@@ -32,7 +32,8 @@
 //!     [`StreamGuardLayer::keep_accept_encoding`] says otherwise. A bytewise guard leaves it as it is.
 //!
 //! [`ContinueLayer`] stands outside of retry and failover, for those who ask for it: it goes on with a stream that broke after
-//! content, once, on another target. How is for a [`Continue`] to know.
+//! content, once, on another target. How is for a [`Continue`] to know; with the feature `llm`, `ChatContinue` knows it of OpenAI's
+//! chats.
 //!
 //! # When it refuses
 //!
@@ -80,6 +81,8 @@
 //! [`OpenStream`]: buttress_core::OpenStream
 
 mod body;
+#[cfg(feature = "llm")]
+mod chat;
 mod clock;
 mod continuation;
 mod continue_body;
@@ -94,6 +97,8 @@ mod service;
 mod story;
 mod watch;
 
+#[cfg(feature = "llm")]
+pub use self::chat::{ChatContinue, ChatThread};
 pub use self::{
     body::ResponseBody,
     continuation::{Continue, Thread},

@@ -6,21 +6,23 @@ use axum::body::Body as AxumBody;
 use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key, State};
 use buttress_commit_gate::CommitGateLayer;
 use buttress_concurrency::ConcurrencyLayer;
-use buttress_core::{Answering, Client, Http, Label, Payload, Target};
+use buttress_core::{Answering, BoxError, Client, Http, Label, Payload, Target, TransportError};
 use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer};
 use buttress_llm::{Inspect, LlmRewrite, LlmStreams};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::{Budget, RetryLayer, Share};
 use buttress_served_by::ServedByLayer;
-use buttress_stream_guard::StreamGuardLayer;
+use buttress_stream_guard::{ChatContinue, ContinueLayer, StreamGuardLayer};
+use bytes::Bytes;
 use http::{Extensions, Request, Response};
+use http_body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::Instant;
-use tower::{ServiceBuilder, ServiceExt as _, layer::layer_fn, util::BoxCloneSyncService};
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, layer::layer_fn, util::BoxCloneSyncService};
 
 use crate::{
     config::{Config, Upstream},
@@ -64,11 +66,7 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operat
         },
     };
     let endpoints = upstreams.into_iter().map(|upstream| (upstream.target.name().clone(), upstream.endpoint));
-    let stack = ServiceBuilder::new()
-        .layer(ServedByLayer::new())
-        .layer(layer_fn(Answering::new))
-        // To the head only: a stream may go on for as long as the model has something to say.
-        .layer(DeadlineLayer::headers_only(config.deadline))
+    let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
                 .replay(Http)
@@ -85,8 +83,29 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operat
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
         .service(Inspect::new(client()));
-    let stack = stack.map_response(|response: Response<_>| response.map(AxumBody::new));
-    Ok((BoxCloneSyncService::new(stack), operator))
+    let stack = if config.streams.continue_elsewhere {
+        let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
+        edge(config, continuing.layer(inner))
+    } else {
+        edge(config, inner)
+    };
+    Ok((stack, operator))
+}
+
+/// Puts the outermost layers around `inner`.
+fn edge<S, B>(config: &Config, inner: S) -> Stack
+where
+    S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
+{
+    let stack = ServiceBuilder::new()
+        .layer(ServedByLayer::new())
+        .layer(layer_fn(Answering::new))
+        // To the head only: a stream may go on for as long as the model has something to say.
+        .layer(DeadlineLayer::headers_only(config.deadline))
+        .service(inner);
+    BoxCloneSyncService::new(stack.map_response(|response: Response<_>| response.map(AxumBody::new)))
 }
 
 /// How many targets have a limit of their own at the same time: as many as a configuration could ever name.

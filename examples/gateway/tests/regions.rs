@@ -199,6 +199,20 @@ async fn after_the_first_byte_nothing_is_repeated_and_nothing_invented() {
 }
 
 #[tokio::test]
+async fn who_asks_for_it_gets_the_rest_of_a_broken_chat_from_another_region() {
+    let running = Running::start(&["eastus", "westeurope"], "[streams]\ncontinue_elsewhere = true").await;
+    running.break_region(0, Fault::TruncateAfter { events: 3 });
+    let answer = running.post(CHAT_PATH, STREAM).await;
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.contains("\n\n: continued on westeurope\n\n"), "{text}");
+    assert!(text.ends_with("data: [DONE]\n\n") && !text.contains("\"error\""), "{text}");
+    let ids: std::collections::HashSet<&str> =
+        text.split("\"id\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids.len(), 1, "{text}");
+    assert_eq!(running.seen(), [1, 1]);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_cancels_the_request_upstream() {
     for (fault, body) in [(Fault::Hang, CHAT), (Fault::StallAfter { events: 2 }, STREAM)] {
         let running = Running::start(&["eastus"], "").await;

@@ -64,6 +64,8 @@ pub struct StreamsConfig {
     pub idle: Duration,
     /// How much of an answer is held back at most until its first content.
     pub max_held_bytes: NonZeroUsize,
+    /// Whether a chat that breaks after content is gone on with by another target.
+    pub continue_elsewhere: bool,
 }
 
 /// When a target is called no more, because what it does fails.
@@ -113,6 +115,7 @@ impl Default for StreamsConfig {
         Self {
             idle: Duration::from_secs(60),
             max_held_bytes: NonZeroUsize::new(256 * 1024).expect("256 KiB are not 0"),
+            continue_elsewhere: false,
         }
     }
 }

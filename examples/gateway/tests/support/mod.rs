@@ -70,7 +70,7 @@ impl Running {
 
     /// Three regions, and timeouts that a test can wait for.
     pub async fn three() -> Self {
-        let failover = "[failover]\nanswer_timeout = \"300ms\"\nstream_timeout = \"300ms\"";
+        let failover = "[failover]\nanswer_timeout = \"2s\"\nstream_timeout = \"2s\"";
         Self::start(&["eastus", "westeurope", "swedencentral"], failover).await
     }
 
