@@ -144,10 +144,27 @@ impl Health {
 
     /// Returns what part of its weight the target counts for, in [0, 1].
     pub(crate) fn factor(&self, policy: &HealthPolicy, now: Instant) -> f64 {
+        self.score * self.ease(policy, now)
+    }
+
+    /// Returns the moving average of its successes, in [0, 1].
+    pub(crate) const fn score(&self) -> f64 {
+        self.score
+    }
+
+    /// Returns what part of its load the target takes up, whatever its score: all, unless it comes back.
+    pub(crate) fn ease(&self, policy: &HealthPolicy, now: Instant) -> f64 {
         match self.at(policy, now) {
-            State::Up => self.score,
+            State::Up => 1.0,
             State::Out { .. } | State::Returning { .. } => 0.0,
-            State::Starting { since } => self.score * policy.ramp(now.saturating_duration_since(since)),
+            State::Starting { since } => policy.ramp(now.saturating_duration_since(since)),
+        }
+    }
+
+    /// Says that it is out, whatever its requests came to.
+    pub(crate) fn fell(&mut self, policy: &HealthPolicy, now: Instant) {
+        if !matches!(self.at(policy, now), State::Out { .. }) {
+            self.state = State::Out { next_probe: add(now, policy.patience(0)), probes: 0, sent: false };
         }
     }
 

@@ -81,6 +81,7 @@
 //! [`CallContext`]: buttress_core::CallContext
 
 mod affinity;
+mod aim;
 mod call;
 mod choice;
 mod error;
@@ -88,16 +89,22 @@ mod fleet;
 mod future;
 mod handle;
 mod health;
+mod hedge;
 mod latency;
 mod layer;
 mod levels;
 mod member;
 mod policy;
+mod prober;
+mod running;
+mod second;
 mod service;
 mod shared;
+mod sketch;
 #[cfg(test)]
 mod vectors;
 mod walk;
+mod window;
 
 pub use self::{
     affinity::Affinity,
@@ -105,9 +112,11 @@ pub use self::{
     future::ResponseFuture,
     handle::{Handle, TargetReport},
     health::HealthPolicy,
+    hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},
     member::Stance,
     policy::Policy,
+    prober::{Prober, Probing},
     service::RegionFailover,
     shared::Admit,
 };
