@@ -276,6 +276,7 @@ mod tests {
     use crate::{
         HealthPolicy,
         member::{Ended, Rests, Stance},
+        vectors::{list, number, section},
     };
     use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
     use proptest::prelude::*;
@@ -460,6 +461,57 @@ mod tests {
         ]);
         let counts = scene.counts(Policy::Weighted);
         assert!((700..800).contains(&counts["large"]), "{counts:?}");
+    }
+
+    #[test]
+    fn weight_is_shared_as_envoy_shares_it_among_localities_that_are_well_or_gone() {
+        // The rows in between go by a factor of 1.4, which here stands between priorities, and not between targets.
+        for case in list(&section("locality_weighted")["cases"]) {
+            let healthy = ["x_healthy_pct", "y_healthy_pct"].map(|name| number(&case[name]));
+            if healthy.iter().any(|percent| !matches!(percent, 0 | 100)) {
+                continue;
+            }
+            let weights = ["x_weight", "y_weight"].map(|name| number(&case[name]) as u32);
+            let target = |name, weight| Target::named(name).unwrap().with_capacity(n(weight));
+            let scene = Scene::new([target("x", weights[0]), target("y", weights[1])]);
+            if healthy[0] == 0 {
+                scene.kill("x");
+            }
+            let counts = scene.counts(Policy::Weighted);
+            let share = f64::from(*counts.get("x").unwrap_or(&0)) / 10.0;
+            assert!((share - number(&case["pct"][0]) as f64).abs() < 5.0, "{case}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_fails_far_more_often_than_the_others_counts_for_a_tenth_and_never_do_all() {
+        // Envoy's row on rates of success, for 100 requests each: the rule is another one, and so is what is done.
+        let rows = section("outlier");
+        let rates = list(&list(&rows["cases"])[4]["rates"]).iter().map(number).collect::<Vec<_>>();
+        for (rates, outliers) in [
+            (&rates[..], &["t0"][..]),
+            (&[96, 100, 100], &[]),
+            (&[94, 100, 100], &["t0"]),
+            (&[90, 95, 95], &[]),
+            (&[80, 95, 95], &["t0"]),
+            (&[50, 50, 50], &[]),
+            (&[80, 95], &["t0"]),
+            (&[60], &[]),
+        ] {
+            let scene = Scene::new((0..rates.len()).map(|i| Target::named(&format!("t{i}")).unwrap()));
+            for (i, rate) in rates.iter().enumerate() {
+                for k in 0..100 {
+                    let verdict =
+                        if k * (100 - rate) % 100 < 100 - rate { Verdict::Transient } else { Verdict::Success };
+                    scene.note(&format!("t{i}"), verdict, None, 1);
+                }
+            }
+            scene.choose(Policy::Ordered);
+            let eased = (0..rates.len()).map(|i| format!("t{i}")).filter(
+                |name| matches!(scene.member(name).standing(scene.now), Standing::Up(share) if share.ease < 0.2),
+            );
+            assert_eq!(eased.collect::<Vec<_>>(), outliers, "{rates:?}");
+        }
     }
 
     #[test]
