@@ -13,8 +13,9 @@ use crate::{
     Admit, Policy,
     fleet::Fleet,
     latency::PeakEwma,
-    member::{Member, Share, Standing},
+    member::Member,
     policy::{Dice, below, mix},
+    vitals::{Share, Standing},
 };
 
 /// The choice of a target for one attempt.
@@ -274,9 +275,10 @@ fn unit(bits: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        HealthPolicy,
-        member::{Ended, Rests, Stance},
+        HealthPolicy, Stance,
+        member::Ended,
         vectors::{list, number, section},
+        vitals::Rests,
     };
     use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
     use proptest::prelude::*;

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::{
     HealthPolicy,
     levels::{Level, Share, Spread},
-    member::{Member, Standing},
+    member::Member,
     policy::{Dice, below},
+    vitals::Standing,
 };
 
 /// All targets, by priority, and what is known of each.

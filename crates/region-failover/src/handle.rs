@@ -6,10 +6,7 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, HedgeCounts, Prober, Probing, Stance,
-    hedge::Hedging,
-    member::{Member, Standing},
-    shared::Shared,
+    ConfigError, HedgeCounts, Prober, Probing, Stance, hedge::Hedging, member::Member, shared::Shared, vitals::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.

@@ -121,6 +121,7 @@ mod shared;
 mod sketch;
 #[cfg(test)]
 mod vectors;
+mod vitals;
 mod walk;
 mod window;
 
@@ -132,9 +133,9 @@ pub use self::{
     health::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},
-    member::Stance,
     policy::Policy,
     prober::{Prober, Probing},
     service::RegionFailover,
     shared::Admit,
+    vitals::Stance,
 };
