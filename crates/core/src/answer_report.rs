@@ -1,6 +1,10 @@
 //! What the layer that reads an answer tells those that do not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::Extensions;
 use tokio::time::Instant;
@@ -12,19 +16,48 @@ use crate::{BodyEnd, Class, End, Usage, Verdict};
 /// Bytes alone do not tell: a body that ends well may have told of an error in its last event. The layer that reads puts
 /// down here what it finds; those further out keep a clone and ask when [their body](crate::EndBody) ends. Clones share one
 /// allocation.
+///
+/// Who wraps no body can [`attend`](Self::attend) instead: it is told when the reader is done.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerReport(Arc<Mutex<Found>>);
 
-#[derive(Clone, Copy, Debug, Default)]
+/// The speaking half of an [`AnswerReport`]: whoever reads the body keeps it there, as long as there is a body.
+///
+/// The report itself may live on in a response's extensions, or in the hands of whoever listens: that keeps nobody waiting.
+/// Only when the last of those that speak is dropped has the answer ended. It is no `Clone`, so it cannot get into
+/// extensions.
+#[derive(Debug)]
+pub struct Speaker(AnswerReport);
+
+/// Hears of an answer without wrapping its body: see [`AnswerReport::attend`].
+///
+/// Both are called where the body is polled or dropped, so they must be quick, and must not call the report.
+pub trait Attend: Send + Sync {
+    /// Hears how the answer ended. Called at most once: a reader that was dropped says nothing.
+    fn concluded(&self, class: Class);
+
+    /// Hears that the reader is gone, and the body with it. Called exactly once.
+    fn ended(&self);
+}
+
+#[derive(Clone, Debug, Default)]
 struct Found {
     class: Option<Class>,
     usage: Option<Usage>,
     first_content: Option<Instant>,
+    speakers: u32,
+    attending: Attending,
 }
+
+/// In place, so that to attend costs no allocation.
+type Attending = [Option<Arc<dyn Attend>>; AnswerReport::ATTENDING];
 
 // === impl AnswerReport ===
 
 impl AnswerReport {
+    /// How many may attend to one report.
+    pub const ATTENDING: usize = 4;
+
     /// Finds the report in a response's extensions, or leaves a new one there.
     pub fn of_or_new(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_default::<Self>().clone()
@@ -32,9 +65,38 @@ impl AnswerReport {
 
     /// Puts down how the answer ended. The first word counts.
     pub fn conclude(&self, class: Class) {
-        self.with(|found| {
-            found.class.get_or_insert(class);
+        let told = self.with(|found| match found.class {
+            Some(_) => Attending::default(),
+            None => {
+                found.class = Some(class);
+                found.attending.clone()
+            }
         });
+        told.iter().flatten().for_each(|attends| attends.concluded(class));
+    }
+
+    /// Becomes one of those that speak. To be kept in the body that is read, and nowhere else.
+    #[must_use = "as soon as it is dropped, the answer has ended"]
+    pub fn speak(self) -> Speaker {
+        self.with(|found| found.speakers += 1);
+        Speaker(self)
+    }
+
+    /// Lets `attends` hear how the answer ends, and when. Returns `false` if nobody speaks (any more), or
+    /// [too many](Self::ATTENDING) attend already: then it hears nothing.
+    ///
+    /// A class that is there already is told at once.
+    pub fn attend(&self, attends: Arc<dyn Attend>) -> bool {
+        let told = Arc::clone(&attends);
+        let class = self.with(|found| {
+            let free = found.attending.iter_mut().find(|place| place.is_none()).filter(|_| found.speakers > 0)?;
+            *free = Some(attends);
+            Some(found.class)
+        });
+        if let Some(Some(class)) = class {
+            told.concluded(class);
+        }
+        class.is_some()
     }
 
     /// Puts down what the answer has cost so far. The last word counts.
@@ -69,6 +131,40 @@ impl AnswerReport {
 
     fn with<T>(&self, f: impl FnOnce(&mut Found) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl From<AnswerReport> for Speaker {
+    fn from(report: AnswerReport) -> Self {
+        report.speak()
+    }
+}
+
+// === impl Speaker ===
+
+impl Deref for Speaker {
+    type Target = AnswerReport;
+
+    fn deref(&self) -> &AnswerReport {
+        &self.0
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        let told = self.0.with(|found| {
+            found.speakers -= 1;
+            if found.speakers == 0 { std::mem::take(&mut found.attending) } else { Attending::default() }
+        });
+        told.iter().flatten().for_each(|attends| attends.ended());
+    }
+}
+
+// === impl Attend ===
+
+impl fmt::Debug for dyn Attend + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attend")
     }
 }
 
@@ -128,5 +224,66 @@ mod tests {
         reader.count(Usage::new(3, 5));
         assert_eq!(listener.usage(), Some(Usage::new(3, 5)));
         assert_eq!(listener.first_content(), None);
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Option<Verdict>>>);
+
+    impl Attend for Heard {
+        fn concluded(&self, class: Class) {
+            self.0.lock().unwrap().push(Some(class.verdict));
+        }
+
+        fn ended(&self) {
+            self.0.lock().unwrap().push(None);
+        }
+    }
+
+    impl Heard {
+        fn all(&self) -> Vec<Option<Verdict>> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    #[test]
+    fn whoever_attends_hears_the_class_once_and_the_end_once() {
+        let (report, heard) = (AnswerReport::default(), Arc::new(Heard::default()));
+        let (first, second) = (report.clone().speak(), report.clone().speak());
+        assert!(report.attend(heard.clone()));
+        first.conclude(StreamFailure::idle().class());
+        second.conclude(Class::SUCCESS);
+        assert_eq!(heard.all(), [Some(Verdict::Truncated)]);
+        drop(first);
+        assert_eq!(heard.all().len(), 1, "one still speaks");
+        drop(second);
+        assert_eq!(heard.all(), [Some(Verdict::Truncated), None]);
+        drop(report);
+        assert_eq!(heard.all().len(), 2);
+    }
+
+    #[test]
+    fn a_report_that_lives_on_in_extensions_keeps_nobody_waiting() {
+        let (mut extensions, heard) = (Extensions::new(), Arc::new(Heard::default()));
+        let speaker = AnswerReport::of_or_new(&mut extensions).speak();
+        let listener = AnswerReport::of_or_new(&mut extensions);
+        assert!(listener.attend(heard.clone()));
+        drop(speaker);
+        assert_eq!(heard.all(), [None], "a reader that was dropped has said nothing");
+        assert_eq!(Arc::strong_count(&heard), 1, "it is let go");
+        drop((extensions, listener));
+    }
+
+    #[test]
+    fn nobody_attends_where_nobody_speaks_or_too_many_listen() {
+        let (report, heard) = (AnswerReport::default(), Arc::new(Heard::default()));
+        assert!(!report.attend(heard.clone()), "it would wait for ever");
+        let speaker = report.clone().speak();
+        speaker.conclude(Class::SUCCESS);
+        assert!(report.attend(heard.clone()));
+        assert_eq!(heard.all(), [Some(Verdict::Success)], "what was known is told at once");
+        let more = (0..10).filter(|_| report.attend(Arc::new(Heard::default()))).count();
+        assert_eq!(more, AnswerReport::ATTENDING - 1);
+        drop(speaker);
+        assert!(!report.attend(heard), "the answer has ended");
     }
 }

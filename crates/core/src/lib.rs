@@ -23,6 +23,7 @@
 //! 8. [`EventReader`] says what the parts of a streamed answer are: content, signs of life, an end, or a [`StreamFailure`]
 //!    under a 200. [`OpenStream`] makes one for each answer ([`Bytewise`] for answers of any kind). What a layer has read of
 //!    an answer it leaves in an [`AnswerReport`] for those further out: how it truly ended, and its [`Usage`].
+//!    [`Attend`] hears of the end without wrapping a body. [`Headroom`] is what the target has left, by its own word.
 //!
 //! # Cost
 //!
@@ -59,6 +60,7 @@ mod client;
 mod context;
 mod error;
 mod grpc;
+mod headroom;
 mod hint;
 mod oneshot;
 mod payload;
@@ -74,7 +76,7 @@ mod verdict;
 #[cfg(feature = "client")]
 pub use self::client::{Client, ClientFuture};
 pub use self::{
-    answer_report::AnswerReport,
+    answer_report::{AnswerReport, Attend, Speaker},
     answering::{Answering, AnsweringFuture},
     body::Body,
     body_end::{BodyEnd, End, EndBody, OnBodyEnd},
@@ -82,6 +84,7 @@ pub use self::{
     context::CallContext,
     error::{BoxError, TransportError, TransportErrorKind},
     grpc::GrpcClassify,
+    headroom::{Headroom, Room},
     hint::RetryHint,
     oneshot::Oneshot,
     payload::Payload,

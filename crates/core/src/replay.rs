@@ -4,7 +4,7 @@ use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 
-use crate::{CallContext, Class, ReplayBody, ServedBy, Target, refusal::whole_seconds};
+use crate::{AnswerReport, CallContext, Class, Headroom, ReplayBody, ServedBy, Target, refusal::whole_seconds};
 
 /// How a request is sent more than once.
 ///
@@ -35,6 +35,13 @@ pub trait Replay<Req> {
 
     /// Returns whether sending the request twice does no more than sending it once.
     fn is_idempotent(&self, saved: &Self::Saved) -> bool;
+
+    /// Returns whether all has been sent of the request that went out last, so that to make it [once more](Self::again) takes
+    /// nothing from it.
+    fn is_sent(&self, saved: &Self::Saved) -> bool {
+        let _ = saved;
+        true
+    }
 
     /// Returns the head of a request that came in, where it has one.
     fn inbound<'a>(&self, request: &'a mut Req) -> Option<&'a mut dyn Head> {
@@ -92,6 +99,18 @@ pub trait Mark<Res> {
 
     /// Tells the caller how long to stay away, unless the response does so already.
     fn stay_away(response: &mut Res, after: Duration);
+
+    /// Finds the report of whoever reads the answer.
+    fn report(response: &Res) -> Option<&AnswerReport> {
+        let _ = response;
+        None
+    }
+
+    /// Finds what the target said that it has left.
+    fn headroom(response: &Res) -> Option<Headroom> {
+        let _ = response;
+        None
+    }
 }
 
 /// Marks HTTP responses, in their extensions and headers.
@@ -186,6 +205,14 @@ impl<B> Mark<Response<B>> for HttpMark {
         let seconds = || HeaderValue::from(whole_seconds(after));
         response.headers_mut().entry(header::RETRY_AFTER).or_insert_with(seconds);
     }
+
+    fn report(response: &Response<B>) -> Option<&AnswerReport> {
+        response.extensions().get()
+    }
+
+    fn headroom(response: &Response<B>) -> Option<Headroom> {
+        response.extensions().get().copied()
+    }
 }
 
 // === impl NoMark ===
@@ -276,6 +303,10 @@ impl<B: http_body::Body> Replay<Request<B>> for HttpReplay {
         is_idempotent(saved)
     }
 
+    fn is_sent(&self, saved: &Self::Saved) -> bool {
+        saved.body().is_sent()
+    }
+
     fn inbound<'a>(&self, request: &'a mut Request<B>) -> Option<&'a mut dyn Head> {
         Some(request)
     }
@@ -315,6 +346,10 @@ impl<B> Replay<Request<ReplayBody<B>>> for HttpReplayed {
 
     fn is_idempotent(&self, saved: &Self::Saved) -> bool {
         is_idempotent(saved)
+    }
+
+    fn is_sent(&self, saved: &Self::Saved) -> bool {
+        saved.body().is_sent()
     }
 
     fn inbound<'a>(&self, request: &'a mut Self::Request) -> Option<&'a mut dyn Head> {

@@ -24,7 +24,7 @@ use crate::BoxError;
 /// further replay.
 ///
 /// Only the newest attempt may read. An older one that is still polled, such as the body of a request whose answer came
-/// early, fails with [`Superseded`], so that two attempts never share out one body.
+/// early, fails with [`Superseded`], so that two attempts never share out one body. One that has sent all ends as ever.
 pub struct ReplayBody<B> {
     shared: Arc<Mutex<Shared<B>>>,
     attempt: u32,
@@ -106,6 +106,14 @@ impl<B> ReplayBody<B> {
         self.lock().is_whole()
     }
 
+    /// Returns whether the first attempt has read all there is, and no further one was begun. Whether a later one has, cannot be
+    /// told from here.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        let shared = self.lock();
+        shared.attempt == 0 && shared.state == State::Ended
+    }
+
     /// Begins another attempt, or returns `None` if the body is too long to be sent again. Ends all earlier attempts.
     #[must_use]
     pub fn replay(&self) -> Option<Self> {
@@ -144,7 +152,11 @@ where
         let this = self.get_mut();
         let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.attempt != this.attempt {
-            return Poll::Ready(Some(Err(Superseded.into())));
+            // Who has sent all may hear so, whoever sends it again.
+            let sent = shared.state == State::Ended
+                && this.sent == shared.kept.len()
+                && (this.trailers_sent || shared.trailers.is_none());
+            return Poll::Ready((!sent).then(|| Err(Superseded.into())));
         }
         if let Some(data) = shared.kept.get(this.sent) {
             this.sent += 1;

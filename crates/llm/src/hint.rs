@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use buttress_core::{RetryHint, Verdict};
+use buttress_core::{Headroom, RetryHint, Room, Verdict};
 use http::{HeaderMap, header};
 
 use crate::{
@@ -36,9 +36,7 @@ const SPEAKERS: usize = 4;
 pub(crate) fn read(headers: &HeaderMap, body: &ErrorBody, verdict: Verdict, now: SystemTime) -> RetryHint {
     let mut hint = RetryHint::from_headers(headers, now);
     if hint.after.is_none() {
-        // A clock that is off does no harm where the answer tells its own time.
-        let now =
-            text(headers, header::DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+        let now = own_time(headers, now);
         hint.after = match verdict {
             // Every answer tells its limits; only where one was hit does it matter when it is whole again.
             Verdict::RateLimited => in_body(body, now).or_else(|| reset(headers, now)),
@@ -49,6 +47,40 @@ pub(crate) fn read(headers: &HeaderMap, body: &ErrorBody, verdict: Verdict, now:
         };
     }
     hint
+}
+
+/// Reads what is left of the limits, where an answer tells: `None` if it tells of none, which costs a look at the names of its
+/// headers.
+pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom> {
+    const BEGIN: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit-"];
+    if !headers.keys().any(|name| BEGIN.iter().any(|begin| name.as_str().starts_with(begin))) {
+        return None;
+    }
+    let now = own_time(headers, now);
+    // Who has used up its priority is served all the same, with the others.
+    let limits = LIMITS.iter().filter(|(remaining, _)| !remaining.starts_with("anthropic-priority-"));
+    let rooms = limits.filter_map(|(remaining, reset)| {
+        let left = wait::number(text(headers, remaining)?)? as u64;
+        let returns = wait::read(text(headers, reset)?, now)?;
+        Some(Room::new(left, limit(headers, remaining), returns))
+    });
+    rooms.fold(None, |headroom: Option<Headroom>, room| Some(headroom.unwrap_or_default().with(room)))
+}
+
+/// Reads the limit that belongs to what remains of it: the header of the same name but for one word.
+fn limit(headers: &HeaderMap, remaining: &str) -> Option<u64> {
+    const WORD: &str = "remaining";
+    let (before, after) = remaining.split_once(WORD)?;
+    let is_it = |name: &str| {
+        name.strip_prefix(before).and_then(|rest| rest.strip_prefix("limit")).is_some_and(|rest| rest == after)
+    };
+    let value = headers.iter().find(|(name, _)| is_it(name.as_str()))?.1;
+    wait::number(value.to_str().ok()?.trim()).map(|limit| limit as u64)
+}
+
+/// A clock that is off does no harm where the answer tells its own time.
+fn own_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
+    text(headers, header::DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now)
 }
 
 fn in_body(body: &ErrorBody, now: SystemTime) -> Option<Duration> {

@@ -13,9 +13,13 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project::pin_project;
 use tower_service::Service;
 
-use crate::{Dialect, beginning::Beginning, classify, coding::Coding};
+use crate::{Dialect, beginning::Beginning, classify, coding::Coding, hint};
 
 /// Wraps a client; leaves the [`Class`] of each failed answer in its extensions. See the [crate docs](crate).
+///
+/// In those of a successful one it leaves the [`Headroom`](buttress_core::Headroom), where its headers tell what is left of
+/// the limits: `x-ratelimit-*` (OpenAI, Azure, Groq), `anthropic-ratelimit-*`, `ratelimit-*`. Answers that tell nothing cost
+/// no allocation.
 ///
 /// The dialect is the one that [`LlmRewrite`](crate::LlmRewrite) left in the request's extensions.
 ///
@@ -123,8 +127,11 @@ where
             let next = match state.as_mut().project() {
                 StateProj::Calling { inner, limits } => match ready!(inner.poll(cx)) {
                     Ok(response) if is_unread_failure(&response) => State::Reading(Box::pin(read(response, *limits))),
-                    result => {
+                    mut result => {
                         state.set(State::Done);
+                        if let Ok(response) = &mut result {
+                            leave_headroom(response);
+                        }
                         return Poll::Ready(result);
                     }
                 },
@@ -143,6 +150,15 @@ where
 impl<F> fmt::Debug for InspectFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InspectFuture").finish_non_exhaustive()
+    }
+}
+
+/// What a target that serves has left says when it will not. A failure says so itself.
+fn leave_headroom(response: &mut Response<Body>) {
+    if response.status().is_success()
+        && let Some(headroom) = hint::headroom(response.headers(), SystemTime::now())
+    {
+        response.extensions_mut().insert(headroom);
     }
 }
 

@@ -3,53 +3,47 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, CallContext, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite,
-    Rewritten, ServedBy, TransportErrorKind, Verdict,
+    Attempt, Attend, CallContext, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite,
+    Rewritten, ServedBy, Target, TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    RegionFailoverLayer,
+    Affinity, HedgeRoute, RegionFailoverLayer,
+    aim::{Aim, UnderWay},
     choice::{Choice, Wish},
     fleet::Fleet,
     member::{Ended, Member},
+    second::Slow,
     walk::{Verdicts, Walk},
 };
 
-/// Where an attempt goes, and until when.
-#[derive(Clone, Debug)]
-pub(crate) struct Aim {
-    member: Arc<Member>,
-    model: Option<Label>,
-    begun: Instant,
-    pub(crate) until: Instant,
-    /// The time is the attempt's own, and not what was left to an impatient caller.
-    patient: bool,
-}
-
-/// An attempt under way. Dropped unfinished, nobody waited for its end.
-#[derive(Debug)]
-pub(crate) struct UnderWay {
-    pub(crate) to: Aim,
-    finished: bool,
+/// What the layer reads of a request that came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) affinity: Option<Affinity>,
+    pub(crate) route: Option<HedgeRoute>,
 }
 
 /// What all attempts of one request share.
 pub(crate) struct Call<S, R, W, C, M, Saved> {
     pub(crate) service: S,
-    layer: Arc<RegionFailoverLayer<R, W, C, M>>,
+    pub(crate) layer: Arc<RegionFailoverLayer<R, W, C, M>>,
     /// The targets there were when the request came.
     fleet: Arc<Fleet>,
-    saved: Saved,
+    pub(crate) saved: Saved,
     pub(crate) context: CallContext,
-    key: Option<u64>,
+    pub(crate) keys: Keys,
     walk: Walk,
+    pub(crate) slow: Slow,
 }
 
 /// What follows a failed attempt.
 pub(crate) enum Next<Req> {
     Attempt(Aim, Req),
+    /// Nothing for now: another attempt is under way.
+    Wait,
     /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
     AsItCame(bool),
     Refuse(Refusal),
@@ -63,10 +57,10 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         layer: Arc<RegionFailoverLayer<R, W, C, M>>,
         saved: Saved,
         context: CallContext,
-        key: Option<u64>,
+        keys: Keys,
     ) -> Self {
         let fleet = layer.settings.shared.fleet();
-        Self { service, layer, fleet, saved, context, key, walk: Walk::new() }
+        Self { service, layer, fleet, saved, context, keys, walk: Walk::new(), slow: Slow::Unasked }
     }
 
     pub(crate) fn start<Req>(&mut self, first: R::Request) -> Next<R::Request>
@@ -75,7 +69,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         W: Rewrite<R::Request>,
     {
         let now = Instant::now();
-        self.attempt(Some(first), now).unwrap_or_else(|refusal| {
+        self.attempt(Some(first), None, now).unwrap_or_else(|refusal| {
             let passed_over = || match self.returns_at(now) {
                 Some(at) => Refusal::new(RefusalKind::Unavailable, "every target is left alone for now")
                     .with_retry_after(at.saturating_duration_since(now)),
@@ -86,14 +80,19 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     }
 
     /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
-    /// does.
-    fn attempt<Req>(&mut self, mut first: Option<R::Request>, now: Instant) -> Result<Next<R::Request>, Option<Refusal>>
+    /// does. `beside` is where the request is under way already.
+    pub(crate) fn attempt<Req>(
+        &mut self,
+        mut first: Option<R::Request>,
+        beside: Option<&Target>,
+        now: Instant,
+    ) -> Result<Next<R::Request>, Option<Refusal>>
     where
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
         let mut refused = None;
-        while let Some(member) = self.choose(now) {
+        while let Some(member) = self.choose(beside, now) {
             let layer = &*self.layer;
             let target = member.target();
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
@@ -118,31 +117,38 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Err(refused)
     }
 
-    fn choose<Req>(&self, now: Instant) -> Option<Arc<Member>>
+    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<Arc<Member>>
     where
         R: Replay<Req, Saved = Saved>,
     {
-        let repeatable = self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved);
-        self.choice(repeatable, now).make().cloned()
+        let choice = self.choice(self.is_repeatable(), beside, now);
+        if beside.is_some() { choice.make_second().cloned() } else { choice.make().cloned() }
+    }
+
+    pub(crate) fn is_repeatable<Req>(&self) -> bool
+    where
+        R: Replay<Req, Saved = Saved>,
+    {
+        self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved)
     }
 
     fn returns_at(&self, now: Instant) -> Option<Instant> {
-        self.choice(false, now).returns_at()
+        self.choice(false, None, now).returns_at()
     }
 
-    fn choice(&self, repeatable: bool, now: Instant) -> Choice<'_> {
+    fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
             context: &self.context,
             passed: &walk.passed,
-            key: self.key,
+            key: self.keys.affinity.map(Affinity::key),
             context_over: walk.context_over,
             repeatable,
+            beside,
         };
         Choice {
             fleet: &self.fleet,
             policy: settings.policy,
-            health: &settings.shared.health,
             dice: &settings.shared.dice,
             admit: settings.admit.as_deref(),
             wish,
@@ -160,9 +166,15 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     }
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
-    pub(crate) fn after<Req, Res, Err>(&mut self, to: &Aim, result: Option<Result<&Res, &Err>>) -> Next<R::Request>
+    /// `more` says that another attempt is under way.
+    pub(crate) fn after<Req, Res, Err>(
+        &mut self,
+        under_way: &mut UnderWay,
+        result: Option<Result<&Res, &Err>>,
+        more: bool,
+    ) -> Next<R::Request>
     where
-        R: Replay<Req, Saved = Saved>,
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
         W: Rewrite<R::Request>,
         C: Classify<Res, Err>,
     {
@@ -172,12 +184,28 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             None => Class::transport(TransportErrorKind::Timeout),
         };
         let now = Instant::now();
-        self.record(to, class, result.is_none(), now);
+        if let (Verdict::Success, Some(Ok(response))) = (class.verdict, result) {
+            let attend = || -> Arc<dyn Attend> { Arc::clone(&under_way.to.member) as _ };
+            under_way.goes_on = R::Mark::report(response).is_some_and(|report| report.attend(attend()));
+        }
+        let headroom = result.and_then(|result| R::Mark::headroom(result.ok()?));
+        let to = &under_way.to;
+        let ended = Ended {
+            class,
+            model: to.model.as_ref(),
+            elapsed: now.saturating_duration_since(to.begun),
+            goes_on: under_way.goes_on,
+            headroom,
+        };
+        self.record(to, &ended, result.is_none(), now);
         let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
             return Next::AsItCame(served);
         }
         self.walk.failed(class);
+        if more {
+            return Next::Wait;
+        }
         if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
             return Next::Refuse(deadline_passed());
         }
@@ -209,18 +237,16 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
-        let layer = &*self.layer;
-        let repeatable = !class.begun || layer.settings.repeat_all || layer.replay.is_idempotent(&self.saved);
-        if !repeatable || self.context.attempts_left() == 0 {
+        if (class.begun && !self.is_repeatable()) || self.context.attempts_left() == 0 {
             return None;
         }
-        let next = self.attempt(None, now).ok()?;
+        let next = self.attempt(None, None, now).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
         self.context.take_attempt().then_some(next)
     }
 
-    fn record(&self, to: &Aim, class: Class, timed_out: bool, now: Instant) {
-        let elapsed = now.saturating_duration_since(to.begun);
+    fn record(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
+        let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
         let target = to.member.target();
         debug!(upstream = %target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
@@ -231,12 +257,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             return;
         }
         // A refusal of a layer further in says nothing of the target that the layer does not know itself.
-        if !matches!(outcome, Outcome::Refused(_)) {
-            let ended = Ended { class, model: to.model.as_ref(), elapsed };
-            let settings = &self.layer.settings;
-            if to.member.note(&settings.shared.health, &settings.rests, &ended, now) {
-                self.fleet.changed();
-            }
+        if !matches!(outcome, Outcome::Refused(_)) && to.member.note(&self.layer.settings.rests, ended, now) {
+            self.fleet.changed();
         }
     }
 
@@ -267,32 +289,4 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
 fn deadline_passed() -> Refusal {
     Refusal::new(RefusalKind::DeadlineExceeded, "the deadline passed before a target answered")
         .with_guessed_retry_after(Walk::GUESS)
-}
-
-// === impl Aim ===
-
-impl Aim {
-    pub(crate) fn under_way(self) -> UnderWay {
-        self.member.began();
-        UnderWay { to: self, finished: false }
-    }
-}
-
-// === impl UnderWay ===
-
-impl UnderWay {
-    pub(crate) fn finish(&mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let Aim { member, begun, .. } = &self.to;
-        member.ended();
-        if !self.finished {
-            let now = Instant::now();
-            member.abandoned(now.saturating_duration_since(*begun), now);
-        }
-    }
 }

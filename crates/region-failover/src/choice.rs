@@ -6,14 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use buttress_core::{CallContext, Label};
+use buttress_core::{CallContext, Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, HealthPolicy, Policy,
+    Admit, Policy,
     fleet::Fleet,
-    member::{Member, Standing},
+    latency::PeakEwma,
+    member::Member,
     policy::{Dice, below, mix},
+    vitals::{Share, Standing},
 };
 
 /// The choice of a target for one attempt.
@@ -21,7 +23,6 @@ use crate::{
 pub(crate) struct Choice<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) policy: Policy,
-    pub(crate) health: &'a HealthPolicy,
     pub(crate) dice: &'a Dice,
     pub(crate) admit: Option<&'a dyn Admit>,
     pub(crate) wish: Wish<'a>,
@@ -40,6 +41,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) context_over: u64,
     /// It could go elsewhere if it fails: then it may see how a target is that is out.
     pub(crate) repeatable: bool,
+    /// Where it is under way already.
+    pub(crate) beside: Option<&'a Target>,
 }
 
 /// Which targets come into question.
@@ -50,8 +53,13 @@ enum Domains {
     Any,
 }
 
-/// A target that serves, and the part of its weight that counts.
-type Up<'a> = (&'a Arc<Member>, f64);
+/// A target that serves, and what one look at it told.
+#[derive(Clone, Copy)]
+struct Up<'a> {
+    member: &'a Arc<Member>,
+    share: Share,
+    latency: PeakEwma,
+}
 
 // === impl Choice ===
 
@@ -67,9 +75,18 @@ impl<'a> Choice<'a> {
         other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
     }
 
+    /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
+    /// takes up its whole load.
+    pub(crate) fn make_second(&self) -> Option<&'a Arc<Member>> {
+        self.by_policy(Domains::Other).filter(|member| match member.standing(self.now) {
+            Standing::Up(share) => share.ease >= 1.0,
+            _ => false,
+        })
+    }
+
     /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
     pub(crate) fn returns_at(&self) -> Option<Instant> {
-        let at = |member: &Arc<Member>| match member.standing(self.health, self.now) {
+        let at = |member: &Arc<Member>| match member.standing(self.now) {
             Standing::Parked(at) | Standing::Out(at) => Some(at),
             Standing::Up(_) | Standing::Drained => None,
         };
@@ -82,35 +99,48 @@ impl<'a> Choice<'a> {
         if !repeatable || context.attempts_made() > 0 || context.attempts_left() == 0 {
             return None;
         }
-        let member = self.fleet.take_due(self.health, self.now)?;
-        (self.is_open(member, Domains::Any) && member.claim_probe(self.health, self.now)).then_some(member)
+        let member = self.fleet.take_due(self.now)?;
+        (self.is_open(member, Domains::Any) && member.claim_probe(self.now)).then_some(member)
     }
 
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let all = 0..self.fleet.members().len();
-        let ups = || self.ups(all.clone(), domains);
         match (self.policy, self.wish.key) {
-            (Policy::Ordered, _) => ups().next().map(|(member, _)| member),
-            (Policy::Sticky, Some(key)) => self.sticky(key, ups()),
-            (Policy::Balanced | Policy::Sticky, _) => self.balanced(domains),
-            (Policy::Weighted, _) => self.weighted(ups),
-            (Policy::Nearest, _) => least(ups(), |(member, _)| member.latency(self.now).unwrap_or(0.0)),
+            (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
+            (Policy::Weighted, _) => self.weighted(|| self.ups(all.clone(), domains)),
+            _ => {
+                let dice = if self.policy == Policy::RoundRobin { self.dice.turn() } else { self.dice.roll() };
+                // Whoever takes up only a part of its load is there for only a part of the requests.
+                let there = |up: &Up<'_>| up.share.ease >= 1.0 || unit(salted(dice, up.member)) < up.share.ease;
+                self.by_rule(dice, domains, &there).or_else(|| self.by_rule(dice, domains, &|_| true))
+            }
+        }
+    }
+
+    /// Chooses by a rule that goes by no weight.
+    fn by_rule(&self, dice: u64, domains: Domains, there: &dyn Fn(&Up<'_>) -> bool) -> Option<&'a Arc<Member>> {
+        let all = 0..self.fleet.members().len();
+        let ups = || self.ups(all.clone(), domains).filter(|up| there(up));
+        match (self.policy, self.wish.key) {
+            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.now).unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
-                let price = ups().map(|(member, _)| member.target().cost()).min()?;
-                least(ups().filter(|(member, _)| member.target().cost() == price), |up| self.cost(up))
+                let price = ups().map(|up| up.member.target().cost()).min()?;
+                least(ups().filter(|up| up.member.target().cost() == price), |up| self.cost(up))
             }
             (Policy::RoundRobin, _) => {
-                let first = (self.dice.turn() % all.len().max(1) as u64) as usize;
+                let first = (dice % all.len().max(1) as u64) as usize;
                 let mut circle = self.ups(first..all.len(), domains).chain(self.ups(0..first, domains));
-                circle.next().map(|(member, _)| member)
+                circle.find(there).map(|up| up.member)
             }
+            (Policy::Sticky, Some(key)) => self.sticky(key, ups()),
+            _ => ups().next().map(|up| up.member),
         }
     }
 
     /// Envoy's levels, and in the level that the dice name, the better of two.
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let levels = self.fleet.levels();
-        let level = if levels.len() == 1 { 0 } else { self.fleet.draw_level(self.dice, self.health, self.now) };
+        let level = if levels.len() == 1 { 0 } else { self.fleet.draw_level(self.dice, self.now) };
         self.better_of_two(levels.get(level)?.clone(), domains).or_else(|| {
             // It has nobody for this request. What is left is asked in the order of priority.
             levels.iter().find_map(|range| self.better_of_two(range.clone(), domains))
@@ -135,13 +165,13 @@ impl<'a> Choice<'a> {
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
-        let weight = |(member, factor): &Up<'_>| capacity(member) * factor.max(1e-6);
+        let weight = |up: &Up<'_>| capacity(up.member) * up.share.factor().max(1e-6);
         let total: f64 = ups().map(|up| weight(&up)).sum();
         let mut at = unit(self.dice.roll()) * total;
         let mut last = None;
         for up in ups() {
             at -= weight(&up);
-            last = Some(up.0);
+            last = Some(up.member);
             if at < 0.0 {
                 break;
             }
@@ -162,7 +192,7 @@ impl<'a> Choice<'a> {
             (key, member.target().name().as_str()).hash(&mut hasher);
             capacity(member) / unit(hasher.finish()).ln()
         };
-        let ranked = ups.map(|(member, _)| (full(member), rank(member), member));
+        let ranked = ups.map(|up| (full(up.member), rank(up.member), up.member));
         let first = ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         first.map(|(_, _, member)| member)
     }
@@ -170,13 +200,13 @@ impl<'a> Choice<'a> {
     /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
         let open = self.fleet.members().iter().filter(|member| self.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(self.health, self.now) {
+        let out = open.filter_map(|member| match member.standing(self.now) {
             Standing::Out(at) => Some((self.wish.context.tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
         // If it is due, this is how it is looked at.
-        member.claim_probe(self.health, self.now);
+        member.claim_probe(self.now);
         Some(member)
     }
 
@@ -185,8 +215,9 @@ impl<'a> Choice<'a> {
         let choice = *self;
         let members = choice.fleet.members().get(range).unwrap_or_default().iter();
         members.filter(move |member| choice.is_open(member, domains)).filter_map(move |member| {
-            match member.standing(choice.health, choice.now) {
-                Standing::Up(factor) => Some((member, factor)),
+            let (standing, latency) = member.look(choice.now);
+            match standing {
+                Standing::Up(share) => Some(Up { member, share, latency }),
                 _ => None,
             }
         })
@@ -206,20 +237,29 @@ impl<'a> Choice<'a> {
     }
 
     fn fits(&self, member: &Member) -> bool {
-        let Wish { passed, context_over, .. } = self.wish;
-        let holds = || member.target().context().is_some_and(|tokens| tokens.get() > context_over);
-        (context_over == 0 || holds()) && !passed.contains(member.target().name())
+        let Wish { passed, context_over, beside, .. } = self.wish;
+        let target = member.target();
+        let holds = || target.context().is_some_and(|tokens| tokens.get() > context_over);
+        let apart = |other: &Target| target.name() != other.name() && target.failure_domain() != other.failure_domain();
+        (context_over == 0 || holds()) && !passed.contains(target.name()) && beside.is_none_or(apart)
     }
 
-    fn cost(&self, (member, factor): &Up<'_>) -> f64 {
-        member.cost(*factor, self.now)
+    fn cost(&self, up: &Up<'_>) -> f64 {
+        up.member.cost(up.share.factor(), &up.latency, self.now)
     }
 }
 
 /// Returns the member with the least `cost`; the first of equals.
 fn least<'a>(ups: impl Iterator<Item = Up<'a>>, cost: impl Fn(&Up<'a>) -> f64) -> Option<&'a Arc<Member>> {
-    let priced = ups.map(|up| (cost(&up), up.0));
+    let priced = ups.map(|up| (cost(&up), up.member));
     priced.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, member)| member)
+}
+
+/// Returns random bits of its own for each target.
+fn salted(dice: u64, member: &Member) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (dice, member.target().name().as_str()).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn capacity(member: &Member) -> f64 {
@@ -234,7 +274,12 @@ fn unit(bits: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member::{Ended, Rests, Stance};
+    use crate::{
+        HealthPolicy, Stance,
+        member::Ended,
+        vectors::{list, number, section},
+        vitals::Rests,
+    };
     use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
     use proptest::prelude::*;
     use std::{
@@ -260,7 +305,7 @@ mod tests {
     impl Scene {
         fn new(targets: impl IntoIterator<Item = Target>) -> Self {
             let context = CallContext::new(NonZeroU32::new(1000).unwrap());
-            let (fleet, dice) = (Fleet::new(targets, None), Dice::new(42));
+            let (fleet, dice) = (Fleet::new(targets, HEALTH, None), Dice::new(42));
             Self { fleet, dice, context, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
         }
 
@@ -270,8 +315,8 @@ mod tests {
 
         fn choice(&self, policy: Policy) -> Choice<'_> {
             let Self { fleet, dice, context, passed, key, context_over, now } = self;
-            let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true };
-            Choice { fleet, policy, health: &HEALTH, dice, admit: None, wish, now: *now }
+            let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
+            Choice { fleet, policy, dice, admit: None, wish, now: *now }
         }
 
         fn choose(&self, policy: Policy) -> Option<&str> {
@@ -285,8 +330,9 @@ mod tests {
         fn note(&self, name: &str, verdict: Verdict, hint: Option<u64>, ms: u64) {
             let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
             let class = Class::new(verdict, WORD).with_hint(hint);
-            let ended = Ended { class, model: None, elapsed: Duration::from_millis(ms) };
-            self.member(name).note(&HEALTH, &Rests::DEFAULT, &ended, self.now);
+            let elapsed = Duration::from_millis(ms);
+            let ended = Ended { class, model: None, elapsed, goes_on: false, headroom: None };
+            self.member(name).note(&Rests::DEFAULT, &ended, self.now);
             self.fleet.changed();
         }
 
@@ -417,6 +463,57 @@ mod tests {
         ]);
         let counts = scene.counts(Policy::Weighted);
         assert!((700..800).contains(&counts["large"]), "{counts:?}");
+    }
+
+    #[test]
+    fn weight_is_shared_as_envoy_shares_it_among_localities_that_are_well_or_gone() {
+        // The rows in between go by a factor of 1.4, which here stands between priorities, and not between targets.
+        for case in list(&section("locality_weighted")["cases"]) {
+            let healthy = ["x_healthy_pct", "y_healthy_pct"].map(|name| number(&case[name]));
+            if healthy.iter().any(|percent| !matches!(percent, 0 | 100)) {
+                continue;
+            }
+            let weights = ["x_weight", "y_weight"].map(|name| number(&case[name]) as u32);
+            let target = |name, weight| Target::named(name).unwrap().with_capacity(n(weight));
+            let scene = Scene::new([target("x", weights[0]), target("y", weights[1])]);
+            if healthy[0] == 0 {
+                scene.kill("x");
+            }
+            let counts = scene.counts(Policy::Weighted);
+            let share = f64::from(*counts.get("x").unwrap_or(&0)) / 10.0;
+            assert!((share - number(&case["pct"][0]) as f64).abs() < 5.0, "{case}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_fails_far_more_often_than_the_others_counts_for_a_tenth_and_never_do_all() {
+        // Envoy's row on rates of success, for 100 requests each: the rule is another one, and so is what is done.
+        let rows = section("outlier");
+        let rates = list(&list(&rows["cases"])[4]["rates"]).iter().map(number).collect::<Vec<_>>();
+        for (rates, outliers) in [
+            (&rates[..], &["t0"][..]),
+            (&[96, 100, 100], &[]),
+            (&[94, 100, 100], &["t0"]),
+            (&[90, 95, 95], &[]),
+            (&[80, 95, 95], &["t0"]),
+            (&[50, 50, 50], &[]),
+            (&[80, 95], &["t0"]),
+            (&[60], &[]),
+        ] {
+            let scene = Scene::new((0..rates.len()).map(|i| Target::named(&format!("t{i}")).unwrap()));
+            for (i, rate) in rates.iter().enumerate() {
+                for k in 0..100 {
+                    let verdict =
+                        if k * (100 - rate) % 100 < 100 - rate { Verdict::Transient } else { Verdict::Success };
+                    scene.note(&format!("t{i}"), verdict, None, 1);
+                }
+            }
+            scene.choose(Policy::Ordered);
+            let eased = (0..rates.len()).map(|i| format!("t{i}")).filter(
+                |name| matches!(scene.member(name).standing(scene.now), Standing::Up(share) if share.ease < 0.2),
+            );
+            assert_eq!(eased.collect::<Vec<_>>(), outliers, "{rates:?}");
+        }
     }
 
     #[test]

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::{
     HealthPolicy,
     levels::{Level, Share, Spread},
-    member::{Member, Standing},
+    member::Member,
     policy::{Dice, below},
+    vitals::Standing,
 };
 
 /// All targets, by priority, and what is known of each.
@@ -33,6 +34,10 @@ struct View {
     shares: Box<[Share]>,
     /// A target that is out, and for which it is time to look how it is.
     due: Option<usize>,
+    /// How often each target fails that is known well enough, and which it is.
+    rates: Vec<(f64, usize)>,
+    /// Those that fail far more often than the others.
+    outliers: Vec<usize>,
 }
 
 // === impl Fleet ===
@@ -42,11 +47,11 @@ impl Fleet {
     const VIEW: Duration = Duration::from_millis(100);
 
     /// Creates a fleet of `targets`. What is known of a target of the same name in `before` stays known.
-    pub(crate) fn new(targets: impl IntoIterator<Item = Target>, before: Option<&Self>) -> Self {
+    pub(crate) fn new(targets: impl IntoIterator<Item = Target>, health: HealthPolicy, before: Option<&Self>) -> Self {
         let member = |target: Target| match before.and_then(|fleet| fleet.find(target.name())) {
             Some(member) if *member.target() == target => Arc::clone(member),
             Some(member) => Arc::new(member.renewed(target)),
-            None => Arc::new(Member::new(target)),
+            None => Arc::new(Member::new(target, health)),
         };
         let mut members: Box<[_]> = targets.into_iter().map(member).collect();
         // Stable: within a priority, as given.
@@ -81,20 +86,20 @@ impl Fleet {
     }
 
     /// Draws a level, by Envoy's shares.
-    pub(crate) fn draw_level(&self, dice: &Dice, health: &HealthPolicy, now: Instant) -> usize {
-        self.with_view(health, now, |view| view.draw(dice))
+    pub(crate) fn draw_level(&self, dice: &Dice, now: Instant) -> usize {
+        self.with_view(now, |view| view.draw(dice))
     }
 
     /// Takes the target that is out and due to be looked at, if there is one.
-    pub(crate) fn take_due(&self, health: &HealthPolicy, now: Instant) -> Option<&Arc<Member>> {
-        let due = self.with_view(health, now, |view| view.due.take())?;
+    pub(crate) fn take_due(&self, now: Instant) -> Option<&Arc<Member>> {
+        let due = self.with_view(now, |view| view.due.take())?;
         self.members.get(due)
     }
 
-    fn with_view<T>(&self, health: &HealthPolicy, now: Instant, f: impl FnOnce(&mut View) -> T) -> T {
+    fn with_view<T>(&self, now: Instant, f: impl FnOnce(&mut View) -> T) -> T {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.until.is_none_or(|until| until <= now) {
-            view.renew(self, health, now);
+            view.renew(self, now);
         }
         f(&mut view)
     }
@@ -105,20 +110,23 @@ impl Fleet {
 impl View {
     fn of(levels: usize) -> Self {
         let (levels, shares) = (vec![Level::default(); levels].into(), vec![Share::default(); levels].into());
-        Self { until: None, levels, shares, due: None }
+        Self { until: None, levels, shares, due: None, rates: Vec::new(), outliers: Vec::new() }
     }
 
-    fn renew(&mut self, fleet: &Fleet, health: &HealthPolicy, now: Instant) {
+    fn renew(&mut self, fleet: &Fleet, now: Instant) {
         self.until = now.checked_add(Fleet::VIEW);
         self.due = None;
+        self.rates.clear();
         for (level, range) in self.levels.iter_mut().zip(&fleet.levels) {
             *level = Level::default();
             for (at, member) in fleet.members.iter().enumerate().take(range.end).skip(range.start) {
                 let weight = u64::from(member.target().capacity().get()) * 1000;
                 level.all += weight;
-                match member.standing(health, now) {
+                let (standing, rate) = member.survey(now);
+                self.rates.extend(rate.map(|rate| (rate, at)));
+                match standing {
                     Standing::Drained => continue,
-                    Standing::Up(factor) => level.healthy += (weight as f64 * factor) as u64,
+                    Standing::Up(share) => level.healthy += (weight as f64 * share.factor()) as u64,
                     Standing::Out(back) if back <= now && self.due.is_none() => self.due = Some(at),
                     Standing::Out(_) | Standing::Parked(_) => {}
                 }
@@ -126,6 +134,32 @@ impl View {
             }
         }
         Spread::DEFAULT.over(&self.levels, &mut self.shares);
+        self.find_outliers(fleet);
+    }
+
+    /// A target that fails three times as often as the median of the others, and at least one time in twenty, counts for
+    /// less. The one that fails least is never among them.
+    fn find_outliers(&mut self, fleet: &Fleet) {
+        const TIMES: f64 = 3.0;
+        const LEAST: f64 = 0.05;
+        self.rates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        // A target that is not heard of any more is no outlier any more.
+        let was = std::mem::take(&mut self.outliers);
+        let n = self.rates.len();
+        for (place, &(rate, at)) in self.rates.iter().enumerate().skip(1) {
+            // Whoever stands above this one stands a place lower among the others.
+            let other = |k: usize| self.rates[if k < place { k } else { k + 1 }].0;
+            let median = f64::midpoint(other((n - 2) / 2), other((n - 1) / 2));
+            if rate >= LEAST && rate >= TIMES * median {
+                self.outliers.push(at);
+            }
+        }
+        for at in was.iter().filter(|at| !self.outliers.contains(at)) {
+            fleet.members[*at].set_outlier(false);
+        }
+        for at in &self.outliers {
+            fleet.members[*at].set_outlier(true);
+        }
     }
 
     fn draw(&self, dice: &Dice) -> usize {

@@ -7,18 +7,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use buttress_core::{Classify, Mark, Oneshot, Refusal, Refuse, Replay, Rewrite};
+use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite};
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use crate::call::{Call, Next, UnderWay};
+use crate::{
+    aim::Aim,
+    call::{Call, Next},
+    running::{Came, Running},
+};
 
 /// The future of [`RegionFailover`](crate::RegionFailover).
 ///
 /// # Cancel safety
 ///
-/// Dropping it drops the attempt under way.
+/// Dropping it drops the attempts under way.
 #[pin_project]
 pub struct ResponseFuture<S, R, W, C, M, Req>
 where
@@ -37,14 +40,17 @@ enum State<S: Service<Req>, Req> {
     Start(Option<Req>),
     Attempt {
         #[pin]
-        attempt: Oneshot<S, Req>,
-        /// Registered only if the attempt is not ready at once.
-        #[pin]
-        timer: Option<Sleep>,
-        under_way: UnderWay,
+        first: Running<S, Req>,
+        /// Rare: a second attempt, because the first one takes long.
+        second: Option<Pin<Box<Running<S, Req>>>>,
     },
+    /// Rare: the second attempt goes on, the first has failed.
+    Second(Pin<Box<Running<S, Req>>>),
     Done,
 }
+
+/// What a poll of the attempts comes to: a target, its result if it answered in time, and what follows.
+type Step<T, Req> = (Option<(Aim, T)>, Next<Req>);
 
 // === impl ResponseFuture ===
 
@@ -73,20 +79,25 @@ where
         loop {
             let (result, next) = match this.state.as_mut().project() {
                 StateProj::Start(first) => (None, this.call.start(first.take().expect("taken once, here"))),
-                StateProj::Attempt { attempt, timer, under_way } => {
-                    let result = ready!(poll_attempt(attempt, timer, under_way.to.until, cx));
-                    under_way.finish();
-                    let next = this.call.after(&under_way.to, result.as_ref().map(Result::as_ref));
-                    (result.map(|result| (under_way.to.clone(), result)), next)
-                }
+                StateProj::Attempt { first, second } => ready!(this.call.poll_both(first, second, cx)),
+                StateProj::Second(second) => ready!(this.call.poll_alone(second.as_mut(), cx)),
                 StateProj::Done => panic!("polled after completion"),
             };
             match next {
                 Next::Attempt(to, request) => {
                     // The failed response goes first, and with it its connection.
                     drop(result);
-                    let attempt = Oneshot::new(this.call.service.clone(), request);
-                    this.state.set(State::Attempt { attempt, timer: None, under_way: to.under_way() });
+                    let slow_at = this.call.slow_at(&to);
+                    let first = Running::new(this.call.service.clone(), to, request, slow_at);
+                    this.state.set(State::Attempt { first, second: None });
+                }
+                Next::Wait => {
+                    drop(result);
+                    if let StateProj::Attempt { second, .. } = this.state.as_mut().project()
+                        && let Some(second) = second.take()
+                    {
+                        this.state.set(State::Second(second));
+                    }
                 }
                 Next::AsItCame(served) => {
                     this.state.set(State::Done);
@@ -102,21 +113,93 @@ where
     }
 }
 
-/// Polls the attempt, then the timer; `None` says that the time is over.
-fn poll_attempt<F: Future>(
-    attempt: Pin<&mut F>,
-    mut timer: Pin<&mut Option<Sleep>>,
-    until: Instant,
-    cx: &mut Context<'_>,
-) -> Poll<Option<F::Output>> {
-    if let Poll::Ready(output) = attempt.poll(cx) {
-        return Poll::Ready(Some(output));
+// === impl Call ===
+
+impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
+    /// Polls an attempt and the one that may be under way beside it.
+    fn poll_both<Req>(
+        &mut self,
+        mut first: Pin<&mut Running<S, R::Request>>,
+        second: &mut Option<Pin<Box<Running<S, R::Request>>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Step<Result<S::Response, S::Error>, R::Request>>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<S::Response>>,
+        S: Service<R::Request> + Clone,
+        W: Rewrite<R::Request>,
+        C: Classify<S::Response, S::Error>,
+    {
+        loop {
+            match first.as_mut().poll(cx) {
+                Poll::Ready(Came::Slow) => {
+                    let hedge = self.hedge(&first.as_mut().under_way().to);
+                    *second =
+                        hedge.map(|(to, request)| Box::pin(Running::new(self.service.clone(), to, request, None)));
+                    // The timer was set anew, and nobody waits for it before it is polled.
+                }
+                Poll::Ready(came) => {
+                    let (result, next) = self.ended(first.as_mut(), came, second.is_some());
+                    self.noted(&first.as_mut().under_way().to, matches!(next, Next::AsItCame(_)));
+                    if let (Next::AsItCame(_), Some(second)) = (&next, second) {
+                        self.lost(second.as_mut().under_way());
+                        self.second_ended(false);
+                    }
+                    return Poll::Ready((result, next));
+                }
+                Poll::Pending => break,
+            }
+        }
+        let Some(running) = second else { return Poll::Pending };
+        let came = ready!(running.as_mut().poll(cx));
+        let (result, next) = self.ended(running.as_mut(), came, true);
+        let won = matches!(next, Next::AsItCame(_));
+        self.second_ended(won);
+        *second = None;
+        if won {
+            self.noted(&first.as_mut().under_way().to, true);
+            self.lost(first.under_way());
+            return Poll::Ready((result, next));
+        }
+        // It failed, and the first goes on.
+        Poll::Pending
     }
-    if timer.is_none() {
-        timer.set(Some(sleep_until(until)));
+
+    /// Polls the second attempt, after the first has failed.
+    fn poll_alone<Req>(
+        &mut self,
+        mut second: Pin<&mut Running<S, R::Request>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Step<Result<S::Response, S::Error>, R::Request>>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<S::Response>>,
+        S: Service<R::Request>,
+        W: Rewrite<R::Request>,
+        C: Classify<S::Response, S::Error>,
+    {
+        let came = ready!(second.as_mut().poll(cx));
+        let step = self.ended(second, came, false);
+        self.second_ended(matches!(step.1, Next::AsItCame(_)));
+        Poll::Ready(step)
     }
-    let timer = timer.as_pin_mut().expect("set above");
-    timer.poll(cx).map(|()| None)
+
+    fn ended<Req>(
+        &mut self,
+        running: Pin<&mut Running<S, R::Request>>,
+        came: Came<Result<S::Response, S::Error>>,
+        more: bool,
+    ) -> Step<Result<S::Response, S::Error>, R::Request>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<S::Response>>,
+        S: Service<R::Request>,
+        W: Rewrite<R::Request>,
+        C: Classify<S::Response, S::Error>,
+    {
+        let under_way = running.under_way();
+        under_way.finish();
+        let result = if let Came::Answer(result) = came { Some(result) } else { None };
+        let next = self.after(under_way, result.as_ref().map(Result::as_ref), more);
+        (result.map(|result| (under_way.to.clone(), result)), next)
+    }
 }
 
 impl<S, R, W, C, M, Req> fmt::Debug for ResponseFuture<S, R, W, C, M, Req>

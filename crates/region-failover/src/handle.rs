@@ -6,9 +6,7 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, Stance,
-    member::{Member, Standing},
-    shared::Shared,
+    ConfigError, HedgeCounts, Prober, Probing, Stance, hedge::Hedging, member::Member, shared::Shared, vitals::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.
@@ -25,7 +23,8 @@ pub struct TargetReport {
     pub stance: Stance,
     /// Its health, from 0 (out) to 1.
     pub health: f64,
-    /// How many requests are under way there, to the head of their answers.
+    /// How many requests are under way there: to the end of the body where a reader of it speaks in an
+    /// [`AnswerReport`](buttress_core::AnswerReport), and to the head of the answer otherwise.
     pub pending: u32,
     /// The moving average of its time to the head of an answer.
     pub latency: Option<Duration>,
@@ -44,6 +43,12 @@ impl Handle {
     #[must_use]
     pub fn list(&self, now: Instant) -> Vec<TargetReport> {
         self.0.fleet().members().iter().map(|member| self.report(member, now)).collect()
+    }
+
+    /// Returns what has become of [hedging](crate::Hedge) so far. All zero where it is off.
+    #[must_use]
+    pub fn hedges(&self) -> HedgeCounts {
+        self.0.hedging.as_ref().map_or_else(HedgeCounts::default, Hedging::counts)
     }
 
     /// Sends no new requests to the target called `name`; those under way end in their own time. Returns whether there is
@@ -67,7 +72,22 @@ impl Handle {
     /// models. `alive` can bring the next look at a target that is out forward, but only a request that was served brings it
     /// back: a server may list its models and serve none. Returns whether there is such a target.
     pub fn probed(&self, name: &Label, alive: bool, now: Instant) -> bool {
-        self.with(name, |member| member.probed(&self.0.health, alive, now))
+        self.with(name, |member| member.probed(alive, now))
+    }
+
+    /// Returns a worker that probes each target from time to time, for as long as there are targets: it ends when the layer,
+    /// its services and all handles are gone. The application runs it, as `tokio::spawn(handle.prober(..))`.
+    ///
+    /// `probe` asks a target for something that costs nothing, such as its list of models, and tells whether it answered.
+    /// Probes that fail in a row put the target out, once; requests that it serves bring it back. Probes that are answered
+    /// do not: they bring the next look forward, as [`probed`](Self::probed) does. The targets are those of the moment. If
+    /// `probe` panics, so does the worker.
+    pub fn prober<P, F>(&self, probing: Probing, probe: P) -> Prober<P, F>
+    where
+        P: FnMut(Target) -> F + Unpin,
+        F: Future<Output = bool>,
+    {
+        Prober::new(&self.0, probing, probe)
     }
 
     /// Puts `targets` in the place of those that were. What is known of a target of the same name stays known; requests and
@@ -89,7 +109,7 @@ impl Handle {
     }
 
     fn report(&self, member: &Member, now: Instant) -> TargetReport {
-        let standing = member.standing(&self.0.health, now);
+        let standing = member.standing(now);
         let parked = match standing {
             Standing::Parked(until) => Some(until.saturating_duration_since(now)),
             _ => None,
@@ -97,7 +117,7 @@ impl Handle {
         TargetReport {
             target: member.target().clone(),
             stance: member.stance(),
-            health: member.health(&self.0.health, now),
+            health: member.health(now),
             pending: member.pending(),
             latency: member.latency(now).map(Duration::from_secs_f64),
             parked,

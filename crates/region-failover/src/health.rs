@@ -144,10 +144,27 @@ impl Health {
 
     /// Returns what part of its weight the target counts for, in [0, 1].
     pub(crate) fn factor(&self, policy: &HealthPolicy, now: Instant) -> f64 {
+        self.score * self.ease(policy, now)
+    }
+
+    /// Returns the moving average of its successes, in [0, 1].
+    pub(crate) const fn score(&self) -> f64 {
+        self.score
+    }
+
+    /// Returns what part of its load the target takes up, whatever its score: all, unless it comes back.
+    pub(crate) fn ease(&self, policy: &HealthPolicy, now: Instant) -> f64 {
         match self.at(policy, now) {
-            State::Up => self.score,
+            State::Up => 1.0,
             State::Out { .. } | State::Returning { .. } => 0.0,
-            State::Starting { since } => self.score * policy.ramp(now.saturating_duration_since(since)),
+            State::Starting { since } => policy.ramp(now.saturating_duration_since(since)),
+        }
+    }
+
+    /// Says that it is out, whatever its requests came to.
+    pub(crate) fn fell(&mut self, policy: &HealthPolicy, now: Instant) {
+        if !matches!(self.at(policy, now), State::Out { .. }) {
+            self.state = State::Out { next_probe: add(now, policy.patience(0)), probes: 0, sent: false };
         }
     }
 
@@ -316,6 +333,48 @@ mod tests {
             assert!((policy.ramp(s(number(&case["t_s"]))) - factor).abs() < 1e-9, "{case}");
         }
         assert_eq!(POLICY.slow_start(Duration::ZERO).ramp(Duration::ZERO), 1.0);
+    }
+
+    #[test]
+    fn a_run_of_failures_ejects_as_envoy_and_finagle_have_it() {
+        let now = Instant::now();
+        // Finagle's other rows go by a moving average over a number of requests or a time that is ours by another rule.
+        let rows = section("failure_accrual");
+        let claimed =
+            list(&rows["cases"]).iter().filter(|case| case["policy"].as_str().unwrap().starts_with("consecutive"));
+        for case in claimed {
+            let (policy, mut health) = (POLICY.outage_after(3), Health::new());
+            let dead_on = list(&case["events"]).iter().position(|event| {
+                match event.as_str().expect("a word") {
+                    "F" => health.failed(&policy, now),
+                    "S" => health.succeeded(&policy, now),
+                    _ => health = Health::new(),
+                }
+                !health.is_up(&policy, now)
+            });
+            assert_eq!(dead_on.map(|at| at as u64 + 1), Some(number(&case["dead_on"])), "{case}");
+        }
+        // Envoy's first row, up to the first ejection: what follows is its sweep, where ours is a look by single requests.
+        // Its rows on ejection times, their cap, jitter and slots have nothing here to compare with for the same reason.
+        let rows = section("outlier");
+        let mut health = Health::new();
+        for op in list(&list(&rows["cases"])[0]["ops"]) {
+            if let Some(status) = op.get("send").map(number) {
+                for _ in 0..number(&op["n"]) {
+                    if status >= 500 { health.failed(&POLICY, now) } else { health.succeeded(&POLICY, now) }
+                }
+            }
+            if let Some(ejected) = op.get("expect_ejected") {
+                let ejected = ejected["0"].as_bool().expect("yes or no");
+                assert_eq!(health.is_up(&POLICY, now), !ejected, "{op}");
+                if ejected {
+                    break;
+                }
+            }
+        }
+        let out = health.returns_at(&POLICY, now);
+        health.failed(&POLICY, now + s(1));
+        assert_eq!(health.returns_at(&POLICY, now + s(1)), out, "what is out is not put out twice");
     }
 
     proptest! {

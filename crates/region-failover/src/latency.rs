@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// [`PeakEwma`](https://twitter.github.io/finagle/guide/Clients.html#power-of-two-choices-p2c-least-loaded): a slower sample
 /// counts at once and whole, faster ones only as time goes by. Where nothing comes, it fades, so that a target that was slow
 /// is tried again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PeakEwma {
     /// In seconds.
     value: f64,

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use buttress_core::{HttpClassify, HttpRefusal, HttpReplay, Refusal, Rewrite, Rewritten, Target};
 use tower_layer::Layer;
 
-use crate::{Admit, ConfigError, Handle, HealthPolicy, Policy, RegionFailover, member::Rests, shared::Shared};
+use crate::{Admit, ConfigError, Handle, HealthPolicy, Hedge, Policy, RegionFailover, shared::Shared, vitals::Rests};
 
 /// Tries another target at once when one fails. See the [crate docs](crate).
 ///
@@ -93,6 +93,17 @@ impl<R, W, C, M> RegionFailoverLayer<R, W, C, M> {
     #[must_use]
     pub fn admit(mut self, admit: impl Admit + 'static) -> Self {
         self.settings.admit = Some(Arc::new(admit));
+        self
+    }
+
+    /// Sends a request that takes long to a second target, of another failure domain, within the bounds of `hedge`: the first
+    /// success wins, and the other attempt is dropped. Off by default.
+    ///
+    /// It waits for the head of an answer. Where a layer further in holds back the head until the first content has come, it
+    /// waits for that. To be set before the layer is used and its handle taken: what was made before keeps its own.
+    #[must_use]
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.settings.shared = Arc::new(self.settings.shared.with_hedge(hedge));
         self
     }
 

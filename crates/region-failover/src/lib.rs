@@ -28,10 +28,24 @@
 //!    them; one without credit or with a dead credential for minutes; a model that a target does not have is not asked of it
 //!    for a while. Five failures in a row, or little but failures, are an outage: the target then sees a single request now
 //!    and then, and returns, slowly, after it has served for a while ([`HealthPolicy`]). A caller that had no time is no
-//!    fault of the target's.
+//!    fault of the target's. Where a reader of the body speaks in an [`AnswerReport`], an answer counts as a success, or as
+//!    what it was, only at its end, and the request is pending until then.
 //! 9. Where all targets are out, the one that is due back first is asked: it is better than none. What a target asked for
 //!    itself is kept all the same.
 //! 10. [`Handle`] lists, drains, ejects, restores and replaces targets while requests are under way.
+//! 11. A target that says in its answer ([`Headroom`]) that a limit is used up is left alone until that is whole again, for an
+//!     hour at most; one with less than 2 % left of a limit counts for a tenth of its weight until then. So does one that
+//!     fails at least three times as often as the median of the others and at least one time in twenty, of 20 requests or
+//!     more within the last 20 s; the one that fails least is never among them. With the policies that know no weight, it is
+//!     there for every tenth request. A target that comes back takes up its load as slowly with every policy.
+//! 12. [`Handle::prober`] returns a worker that looks at the targets by probes that cost nothing. Those can put a target out,
+//!     and bring the next look at it forward; only requests bring it back.
+//! 13. With [`RegionFailoverLayer::hedge`], a request that may be repeated, was never tried before, and takes longer than the
+//!     95th percentile of its [route](HedgeRoute) is sent to a second target, of another failure domain, that takes up its
+//!     whole load. The first success wins; the other attempt is dropped, and stands in the trail as cancelled. If one fails,
+//!     the other goes on; if both do, the walk goes on. A second attempt is one of the allowance, and costs at most 2 % more
+//!     load; there is none while a fifth of the last 128 requests were slow, before 100 were seen, or while the request's
+//!     body is still on its way.
 //!
 //! # When it refuses
 //!
@@ -42,7 +56,7 @@
 //!
 //! # Cancellation
 //!
-//! Dropping the future drops the attempt under way, and with it the request to the target.
+//! Dropping the future drops the attempts under way, and with them the requests to their targets.
 //!
 //! # Cost
 //!
@@ -50,7 +64,9 @@
 //! ready. One [`CallContext`], where no layer further out has made it; one clone of request and service per attempt. A
 //! timer is registered only for an attempt that is not answered at once. Choosing allocates nothing, and with
 //! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
-//! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks.
+//! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks. With hedging, a
+//! request takes two short looks at its route, of which there are 256 at most, at 400 bytes each; a second attempt is one
+//! box.
 //!
 //! # Example
 //!
@@ -79,8 +95,11 @@
 //!
 //! [`Verdict`]: buttress_core::Verdict
 //! [`CallContext`]: buttress_core::CallContext
+//! [`AnswerReport`]: buttress_core::AnswerReport
+//! [`Headroom`]: buttress_core::Headroom
 
 mod affinity;
+mod aim;
 mod call;
 mod choice;
 mod error;
@@ -88,16 +107,23 @@ mod fleet;
 mod future;
 mod handle;
 mod health;
+mod hedge;
 mod latency;
 mod layer;
 mod levels;
 mod member;
 mod policy;
+mod prober;
+mod running;
+mod second;
 mod service;
 mod shared;
+mod sketch;
 #[cfg(test)]
 mod vectors;
+mod vitals;
 mod walk;
+mod window;
 
 pub use self::{
     affinity::Affinity,
@@ -105,9 +131,11 @@ pub use self::{
     future::ResponseFuture,
     handle::{Handle, TargetReport},
     health::HealthPolicy,
+    hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},
-    member::Stance,
     policy::Policy,
+    prober::{Prober, Probing},
     service::RegionFailover,
     shared::Admit,
+    vitals::Stance,
 };

@@ -8,76 +8,23 @@ use std::{
     time::Duration,
 };
 
-use buttress_core::{Class, Label, Target, Verdict};
+use buttress_core::{Attend, Class, Headroom, Label, Target, Verdict};
 use tokio::time::Instant;
 
-use crate::{HealthPolicy, health::Health, latency::PeakEwma};
+use crate::{
+    HealthPolicy, Stance,
+    latency::PeakEwma,
+    vitals::{Rests, Standing, Vitals},
+};
 
 /// A target and what is known of it, for as long as it is one.
 #[derive(Debug)]
 pub(crate) struct Member {
     target: Target,
+    policy: HealthPolicy,
     /// The requests under way there.
     pending: AtomicU32,
     vitals: Mutex<Vitals>,
-}
-
-#[derive(Debug)]
-struct Vitals {
-    health: Health,
-    latency: PeakEwma,
-    /// It asked to be left alone until then, or cannot serve anybody until then.
-    parked: Option<Instant>,
-    /// The models it says it does not have, each until a time.
-    gone: Vec<(Label, Instant)>,
-    stance: Stance,
-}
-
-/// What an operator wants of a target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stance {
-    /// It serves.
-    #[default]
-    InService,
-    /// It gets no new requests; those under way end in their own time.
-    Drained,
-}
-
-/// What one look at a target says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
-    /// It serves, with this part of its weight.
-    Up(f64),
-    /// It is out for its health. It may see a request at this time.
-    Out(Instant),
-    /// It is not to be asked before this time.
-    Parked(Instant),
-    /// An operator has taken it out.
-    Drained,
-}
-
-/// How long a target is left alone that has given no time of its own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rests {
-    pub(crate) throttled: Duration,
-    pub(crate) quota: Duration,
-    pub(crate) credential: Duration,
-    pub(crate) model: Duration,
-    /// The longest that a target's own word counts.
-    pub(crate) longest: Duration,
-}
-
-// === impl Rests ===
-
-impl Rests {
-    pub(crate) const DEFAULT: Self = Self {
-        throttled: Duration::from_secs(1),
-        quota: Duration::from_secs(5 * 60),
-        credential: Duration::from_secs(30 * 60),
-        model: Duration::from_secs(10 * 60),
-        longest: Duration::from_secs(60 * 60),
-    };
 }
 
 // === impl Member ===
@@ -85,27 +32,16 @@ impl Rests {
 impl Member {
     /// A failure counts as a latency of at least this, so that the faster a target fails the less it attracts.
     const PENALTY: Duration = Duration::from_secs(5);
-    /// How many models a target may be known not to have.
-    const MAX_GONE: usize = 64;
 
-    pub(crate) const fn new(target: Target) -> Self {
-        let vitals = Vitals {
-            health: Health::new(),
-            latency: PeakEwma::new(),
-            parked: None,
-            gone: Vec::new(),
-            stance: Stance::InService,
-        };
-        Self { target, pending: AtomicU32::new(0), vitals: Mutex::new(vitals) }
+    pub(crate) const fn new(target: Target, policy: HealthPolicy) -> Self {
+        Self { target, policy, pending: AtomicU32::new(0), vitals: Mutex::new(Vitals::new(PeakEwma::new())) }
     }
 
     /// Returns the same target with other facts and all that is known of it.
     pub(crate) fn renewed(&self, target: Target) -> Self {
-        let vitals = self.vitals();
-        let Vitals { health, latency, parked, stance, .. } = *vitals;
-        let vitals = Vitals { health, latency, parked, gone: vitals.gone.clone(), stance };
+        let vitals = Mutex::new(self.vitals().clone());
         // What is under way under the old facts is counted there, and ends there.
-        Self { target, pending: AtomicU32::new(0), vitals: Mutex::new(vitals) }
+        Self { target, policy: self.policy, pending: AtomicU32::new(0), vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -120,12 +56,29 @@ impl Member {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn ended(&self) {
+    pub(crate) fn left(&self) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
-        self.vitals().standing(policy, now)
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        self.vitals().standing(&self.policy, now)
+    }
+
+    /// Returns how the target stands, and how long it takes: all that a choice needs, at the price of one look.
+    pub(crate) fn look(&self, now: Instant) -> (Standing, PeakEwma) {
+        let vitals = self.vitals();
+        (vitals.standing(&self.policy, now), vitals.latency)
+    }
+
+    /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.
+    pub(crate) fn survey(&self, now: Instant) -> (Standing, Option<f64>) {
+        let vitals = self.vitals();
+        (vitals.standing(&self.policy, now), vitals.window.rate(now))
+    }
+
+    /// Says whether the target fails far more often than the others.
+    pub(crate) fn set_outlier(&self, outlier: bool) {
+        self.vitals().outlier = outlier;
     }
 
     /// Returns whether the target said of late that it does not have `model`.
@@ -135,12 +88,11 @@ impl Member {
 
     /// Returns what a request more would cost there: its latency, times what is under way, by its weight. A target that was
     /// never measured costs nothing while nothing is under way, so that it is measured, and much as soon as something is.
-    pub(crate) fn cost(&self, factor: f64, now: Instant) -> f64 {
+    pub(crate) fn cost(&self, factor: f64, latency: &PeakEwma, now: Instant) -> f64 {
         const UNKNOWN: f64 = 1e3;
         let pending = f64::from(self.pending());
-        let latency = self.vitals().latency.value(now);
         let weight = f64::from(self.target.capacity().get()) * factor.max(1e-3);
-        match latency {
+        match latency.value(now) {
             Some(latency) => (latency + 1e-6) * (pending + 1.0) / weight,
             None if pending == 0.0 => 0.0,
             None => UNKNOWN * pending / weight,
@@ -153,34 +105,35 @@ impl Member {
     }
 
     /// Claims the one request that may be sent to a target that is out, if it is time for it.
-    pub(crate) fn claim_probe(&self, policy: &HealthPolicy, now: Instant) -> bool {
+    pub(crate) fn claim_probe(&self, now: Instant) -> bool {
         let mut vitals = self.vitals();
-        matches!(vitals.standing(policy, now), Standing::Out(at) if at <= now) && vitals.health.probe(policy, now)
+        let due = matches!(vitals.standing(&self.policy, now), Standing::Out(at) if at <= now);
+        due && vitals.health.probe(&self.policy, now)
     }
 
     /// Notes what an attempt came to, and what follows for the next ones. Returns whether it may be asked no more, or again.
-    pub(crate) fn note(&self, policy: &HealthPolicy, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
-        let Class { verdict, hint, .. } = attempt.class;
-        let mut vitals = self.vitals();
+    pub(crate) fn note(&self, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
+        let (policy, mut vitals) = (&self.policy, self.vitals());
         let before = vitals.standing(policy, now);
-        let asked = hint.after.map(|after| after.min(rests.longest));
-        match verdict {
+        let asked = attempt.class.hint.after.map(|after| after.min(rests.longest));
+        match attempt.class.verdict {
+            // Its head is all there is to tell it by, as long as it goes on.
+            Verdict::Success if attempt.goes_on => vitals.latency.observe(attempt.elapsed, now),
             Verdict::Success => {
-                vitals.health.succeeded(policy, now);
+                vitals.succeeded(policy, now);
                 vitals.latency.observe(attempt.elapsed, now);
             }
             Verdict::Slow => vitals.latency.observe(attempt.elapsed, now),
             Verdict::Transient | Verdict::Truncated => {
-                vitals.health.failed(policy, now);
+                vitals.failed(policy, now);
                 let penalty = Self::PENALTY.max(asked.unwrap_or_default()).max(attempt.elapsed);
                 vitals.latency.observe(penalty, now);
                 if let Some(asked) = asked {
                     vitals.park(asked, now);
                 }
             }
-            Verdict::RateLimited => vitals.park(asked.unwrap_or(rests.throttled), now),
-            // Full as it was meant to be: no fault, and no wait beyond the target's own word.
-            Verdict::CapacityByDesign => vitals.park(asked.unwrap_or(rests.throttled), now),
+            // Full as it was meant to be is no fault either, and no wait beyond the target's own word.
+            Verdict::RateLimited | Verdict::CapacityByDesign => vitals.park(asked.unwrap_or(rests.throttled), now),
             Verdict::QuotaExhausted => vitals.park(asked.unwrap_or(rests.quota), now),
             Verdict::CredentialDead => vitals.park(asked.unwrap_or(rests.credential), now),
             Verdict::ModelGone => {
@@ -191,6 +144,9 @@ impl Member {
             // About the request, or the caller: they say nothing of the target.
             _ => {}
         }
+        if let Some(headroom) = attempt.headroom {
+            vitals.reckon(headroom, rests.longest, now);
+        }
         !matches!((before, vitals.standing(policy, now)), (Standing::Up(_), Standing::Up(_)))
     }
 
@@ -200,13 +156,18 @@ impl Member {
     }
 
     /// Takes what an active probe without tokens came to. It can bring a look forward, and never a target back.
-    pub(crate) fn probed(&self, policy: &HealthPolicy, alive: bool, now: Instant) {
+    pub(crate) fn probed(&self, alive: bool, now: Instant) {
         let mut vitals = self.vitals();
         if alive {
             vitals.health.look_again(now);
         } else {
-            vitals.health.failed(policy, now);
+            vitals.health.failed(&self.policy, now);
         }
+    }
+
+    /// Takes that probes have failed for good: the target is out.
+    pub(crate) fn fell(&self, now: Instant) {
+        self.vitals().health.fell(&self.policy, now);
     }
 
     pub(crate) fn stance(&self) -> Stance {
@@ -214,8 +175,8 @@ impl Member {
     }
 
     /// Returns the part of its weight that counts, as far as its health goes.
-    pub(crate) fn health(&self, policy: &HealthPolicy, now: Instant) -> f64 {
-        self.vitals().health.factor(policy, now)
+    pub(crate) fn health(&self, now: Instant) -> f64 {
+        self.vitals().health.factor(&self.policy, now)
     }
 
     /// Notes that nobody waited longer for an answer than `waited`: the target is at least that slow.
@@ -233,13 +194,7 @@ impl Member {
     /// Forgets all that was held against the target.
     pub(crate) fn restore(&self) {
         let mut vitals = self.vitals();
-        *vitals = Vitals {
-            health: Health::new(),
-            latency: vitals.latency,
-            parked: None,
-            gone: Vec::new(),
-            stance: Stance::InService,
-        };
+        *vitals = Vitals::new(vitals.latency);
     }
 
     fn vitals(&self) -> MutexGuard<'_, Vitals> {
@@ -254,59 +209,61 @@ pub(crate) struct Ended<'a> {
     pub(crate) class: Class,
     pub(crate) model: Option<&'a Label>,
     pub(crate) elapsed: Duration,
+    /// Only the head of the answer has come, and whoever reads the rest will tell.
+    pub(crate) goes_on: bool,
+    pub(crate) headroom: Option<Headroom>,
 }
 
-// === impl Vitals ===
+// === impl Attend ===
 
-impl Vitals {
-    fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
-        if self.stance == Stance::Drained {
-            return Standing::Drained;
+impl Attend for Member {
+    fn concluded(&self, class: Class) {
+        let (policy, now, mut vitals) = (&self.policy, Instant::now(), self.vitals());
+        if class.verdict == Verdict::Success {
+            // How long it took to its head is noted already, and nobody waits for the rest.
+            vitals.succeeded(policy, now);
+            return;
         }
-        if let Some(until) = self.parked.filter(|until| now < *until) {
-            return Standing::Parked(until);
-        }
-        match self.health.returns_at(policy, now) {
-            Some(at) => Standing::Out(at),
-            None => Standing::Up(self.health.factor(policy, now)),
-        }
+        drop(vitals);
+        let ended = Ended { class, model: None, elapsed: Duration::ZERO, goes_on: false, headroom: None };
+        self.note(&Rests::DEFAULT, &ended, now);
     }
 
-    /// The longer of two times counts.
-    fn park(&mut self, time: Duration, now: Instant) {
-        let until = now.checked_add(time);
-        self.parked = self.parked.max(until);
-    }
-
-    fn lack(&mut self, model: &Label, time: Duration, now: Instant) {
-        self.gone.retain(|(gone, until)| gone != model && now < *until);
-        // Whoever asks for a thousand models that do not exist pushes out no other's.
-        if self.gone.len() < Member::MAX_GONE
-            && let Some(until) = now.checked_add(time)
-        {
-            self.gone.push((model.clone(), until));
-        }
+    fn ended(&self) {
+        self.left();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buttress_core::{Outcome, RetryHint};
+    use crate::vitals::Share;
+    use buttress_core::{Outcome, RetryHint, Room};
 
-    const POLICY: HealthPolicy = HealthPolicy::DEFAULT;
     const RESTS: Rests = Rests::DEFAULT;
 
     fn member() -> Member {
-        Member::new(Target::named("east").unwrap())
+        Member::new(Target::named("east").unwrap(), HealthPolicy::DEFAULT)
+    }
+
+    const fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
+        Ended { class, model, elapsed: Duration::from_millis(ms), goes_on: false, headroom: None }
+    }
+
+    const fn up(score: f64, ease: f64) -> Standing {
+        Standing::Up(Share { score, ease })
+    }
+
+    fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
+        member.cost(factor, &member.look(now).1, now)
     }
 
     fn note(member: &Member, verdict: Verdict, hint: Option<u64>, now: Instant) {
         let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
         let class = Class::new(verdict, Outcome::Word("test")).with_hint(hint);
         let model = Label::try_new("gpt").unwrap();
-        let ended = Ended { class, model: Some(&model), elapsed: Duration::from_millis(50) };
-        member.note(&POLICY, &RESTS, &ended, now);
+        let ended = ended(class, Some(&model), 50);
+        member.note(&RESTS, &ended, now);
     }
 
     #[test]
@@ -314,7 +271,7 @@ mod tests {
         let now = Instant::now();
         let parked = |secs| Standing::Parked(now + Duration::from_secs(secs));
         for (verdict, hint, expected) in [
-            (Verdict::Success, None, Standing::Up(1.0)),
+            (Verdict::Success, None, up(1.0, 1.0)),
             (Verdict::RateLimited, Some(30), parked(30)),
             (Verdict::RateLimited, None, parked(1)),
             (Verdict::CapacityByDesign, Some(2), parked(2)),
@@ -322,16 +279,16 @@ mod tests {
             (Verdict::CredentialDead, None, parked(1800)),
             (Verdict::QuotaExhausted, Some(999_999), parked(3600)),
             (Verdict::Transient, Some(7), parked(7)),
-            (Verdict::Transient, None, Standing::Up(0.9)),
-            (Verdict::CallerFault, Some(9), Standing::Up(1.0)),
-            (Verdict::ContentFiltered, None, Standing::Up(1.0)),
-            (Verdict::ContextTooLong, None, Standing::Up(1.0)),
-            (Verdict::Cancelled, None, Standing::Up(1.0)),
-            (Verdict::ModelGone, None, Standing::Up(1.0)),
+            (Verdict::Transient, None, up(0.9, 1.0)),
+            (Verdict::CallerFault, Some(9), up(1.0, 1.0)),
+            (Verdict::ContentFiltered, None, up(1.0, 1.0)),
+            (Verdict::ContextTooLong, None, up(1.0, 1.0)),
+            (Verdict::Cancelled, None, up(1.0, 1.0)),
+            (Verdict::ModelGone, None, up(1.0, 1.0)),
         ] {
             let member = member();
             note(&member, verdict, hint, now);
-            assert_eq!(member.standing(&POLICY, now), expected, "{verdict}");
+            assert_eq!(member.standing(now), expected, "{verdict}");
         }
     }
 
@@ -350,9 +307,9 @@ mod tests {
         for i in 0..10_000 {
             let model = Label::try_new(&format!("m{i}")).unwrap();
             let class = Class::new(Verdict::ModelGone, Outcome::Word("test"));
-            member.note(&POLICY, &RESTS, &Ended { class, model: Some(&model), elapsed: Duration::ZERO }, now);
+            member.note(&RESTS, &ended(class, Some(&model), 0), now);
         }
-        assert_eq!(member.vitals().gone.len(), Member::MAX_GONE);
+        assert_eq!(member.vitals().gone.len(), Vitals::MAX_GONE);
     }
 
     #[test]
@@ -361,16 +318,16 @@ mod tests {
         note(&slow, Verdict::Success, None, now);
         note(&fast, Verdict::Success, None, now);
         note(&fast, Verdict::Transient, None, now);
-        assert!(fast.cost(0.9, now) > 50.0 * slow.cost(1.0, now));
+        assert!(cost(&fast, 0.9, now) > 50.0 * cost(&slow, 1.0, now));
     }
 
     #[test]
     fn a_target_that_was_never_measured_is_measured_once_and_not_flooded() {
         let (now, new, known) = (Instant::now(), member(), member());
         note(&known, Verdict::Success, None, now);
-        assert!(new.cost(1.0, now) < known.cost(1.0, now));
+        assert!(cost(&new, 1.0, now) < cost(&known, 1.0, now));
         new.began();
-        assert!(new.cost(1.0, now) > known.cost(1.0, now));
+        assert!(cost(&new, 1.0, now) > cost(&known, 1.0, now));
     }
 
     #[test]
@@ -378,8 +335,39 @@ mod tests {
         let (now, member) = (Instant::now(), member());
         note(&member, Verdict::RateLimited, Some(30), now);
         member.set_stance(Stance::Drained);
-        assert_eq!(member.standing(&POLICY, now), Standing::Drained);
+        assert_eq!(member.standing(now), Standing::Drained);
         member.restore();
-        assert_eq!(member.standing(&POLICY, now), Standing::Up(1.0));
+        assert_eq!(member.standing(now), up(1.0, 1.0));
+    }
+
+    #[test]
+    fn what_a_target_says_that_it_has_left_counts_until_it_returns() {
+        let (now, member) = (Instant::now(), member());
+        let answered = |headroom: Option<Headroom>| {
+            let ended = Ended { headroom, ..ended(Class::SUCCESS, None, 50) };
+            member.note(&RESTS, &ended, now);
+        };
+        let room = |left, secs| Headroom::default().with(Room::new(left, Some(1000), Duration::from_secs(secs)));
+        answered(Some(room(19, 30)));
+        assert_eq!(member.standing(now), up(1.0, 0.1), "less than 2 % is little");
+        assert_eq!(member.standing(now + Duration::from_secs(30)), up(1.0, 1.0));
+        answered(None);
+        assert_eq!(member.standing(now), up(1.0, 0.1), "an answer that says nothing changes nothing");
+        answered(Some(room(20, 30)));
+        assert_eq!(member.standing(now), up(1.0, 1.0));
+        answered(Some(room(0, 7)));
+        assert_eq!(member.standing(now), Standing::Parked(now + Duration::from_secs(7)));
+        answered(Some(room(0, u64::MAX)));
+        assert_eq!(member.standing(now), Standing::Parked(now + RESTS.longest), "no word counts for more than an hour");
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_is_no_success_before_its_end() {
+        let (now, member) = (Instant::now(), member());
+        for _ in 0..5 {
+            member.note(&RESTS, &Ended { goes_on: true, ..ended(Class::SUCCESS, None, 50) }, now);
+            member.concluded(Class::new(Verdict::Truncated, Outcome::Word("test")));
+        }
+        assert!(matches!(member.standing(now), Standing::Out(_)), "it truncates every answer");
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use buttress_core::{CallContext, Classify, Mark, Refusal, Refuse, Replay, Rewrite};
 use tower_service::Service;
 
-use crate::{Affinity, RegionFailoverLayer, ResponseFuture, call::Call};
+use crate::{
+    RegionFailoverLayer, ResponseFuture,
+    call::{Call, Keys},
+};
 
 /// Tries another target at once when one fails. See the [crate docs](crate).
 #[derive(Clone, Debug)]
@@ -46,8 +49,11 @@ where
         let layer = Arc::clone(&self.layer);
         let context = layer.replay.context(&mut request, layer.settings.allowance);
         let context = context.unwrap_or_else(|| CallContext::new(layer.settings.allowance));
-        let affinity = layer.replay.inbound(&mut request).and_then(|head| head.extensions().get::<Affinity>().copied());
+        let keys = layer.replay.inbound(&mut request).map_or_else(Keys::default, |head| {
+            let extensions = head.extensions();
+            Keys { affinity: extensions.get().copied(), route: extensions.get().copied() }
+        });
         let (first, saved) = layer.replay.split(request);
-        ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, context, affinity.map(Affinity::key)), first)
+        ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, context, keys), first)
     }
 }

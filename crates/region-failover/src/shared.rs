@@ -6,14 +6,15 @@ use arc_swap::ArcSwap;
 use buttress_core::Target;
 use tokio::time::Instant;
 
-use crate::{ConfigError, HealthPolicy, fleet::Fleet, policy::Dice};
+use crate::{ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedge::Hedging, policy::Dice};
 
 /// What all services of one layer share: the targets, and the randomness of choices.
 #[derive(Debug)]
 pub(crate) struct Shared {
     fleet: ArcSwap<Fleet>,
     pub(crate) dice: Dice,
-    pub(crate) health: HealthPolicy,
+    health: HealthPolicy,
+    pub(crate) hedging: Option<Hedging>,
 }
 
 /// Says whether a target may be asked: a circuit breaker, or whoever else knows. Any `Fn(&Target, Instant) -> bool` does.
@@ -29,16 +30,28 @@ pub trait Admit: Send + Sync {
 
 impl Shared {
     pub(crate) fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
-        let fleet = Fleet::new(checked(targets)?, None);
-        Ok(Self { fleet: ArcSwap::from_pointee(fleet), dice: Dice::new(0), health: HealthPolicy::DEFAULT })
+        let fleet = Fleet::new(checked(targets)?, HealthPolicy::DEFAULT, None);
+        let fleet = ArcSwap::from_pointee(fleet);
+        Ok(Self { fleet, dice: Dice::new(0), health: HealthPolicy::DEFAULT, hedging: None })
     }
 
     pub(crate) fn with_seed(&self, seed: u64) -> Self {
-        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(seed), health: self.health }
+        Self { dice: Dice::new(seed), ..self.copy() }
     }
 
     pub(crate) fn with_health(&self, health: HealthPolicy) -> Self {
-        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(self.dice.seed()), health }
+        let targets = self.fleet().members().iter().map(|member| member.target().clone()).collect::<Vec<_>>();
+        Self { fleet: ArcSwap::from_pointee(Fleet::new(targets, health, None)), health, ..self.copy() }
+    }
+
+    pub(crate) fn with_hedge(&self, hedge: Hedge) -> Self {
+        Self { hedging: Some(Hedging::new(hedge)), ..self.copy() }
+    }
+
+    fn copy(&self) -> Self {
+        let Self { dice, health, hedging, .. } = self;
+        let hedging = hedging.as_ref().map(|hedging| Hedging::new(hedging.settings()));
+        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(dice.seed()), health: *health, hedging }
     }
 
     pub(crate) fn fleet(&self) -> Arc<Fleet> {
@@ -48,7 +61,7 @@ impl Shared {
     /// Puts `targets` in the place of those that were. What is under way goes on.
     pub(crate) fn replace(&self, targets: impl IntoIterator<Item = Target>) -> Result<(), ConfigError> {
         let targets = checked(targets)?;
-        self.fleet.rcu(|before| Fleet::new(targets.iter().cloned(), Some(before)));
+        self.fleet.rcu(|before| Fleet::new(targets.iter().cloned(), self.health, Some(before)));
         Ok(())
     }
 }

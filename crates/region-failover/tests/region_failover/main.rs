@@ -22,11 +22,14 @@ use tower::{Layer, Service, service_fn};
 
 mod allowance;
 mod answers;
+mod bodies;
 mod deadlines;
 mod drops;
+mod hedging;
 mod memory;
 mod moves;
 mod plain;
+mod probing;
 mod repetition;
 mod rewriting;
 mod settings;

@@ -1,0 +1,100 @@
+//! What a target has left of what it allows.
+
+use std::time::Duration;
+
+/// What a target has left of what it allows, by its own word, in the extensions of its response.
+///
+/// Whoever can read the headers of an answer leaves it there; whoever chooses targets goes by it. It holds what matters of
+/// any number of limits: how long until those that are used up are whole again, and the one of which least is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headroom {
+    used_up: Option<Duration>,
+    scarcest: Option<Room>,
+}
+
+/// What is left of one limit: of requests, or of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Room {
+    /// How much is left.
+    pub left: u64,
+    /// How much there is when the limit is whole.
+    pub limit: Option<u64>,
+    /// When the limit is whole again, from now.
+    pub returns: Duration,
+}
+
+// === impl Headroom ===
+
+impl Headroom {
+    /// Adds a limit.
+    #[must_use]
+    pub fn with(mut self, room: Room) -> Self {
+        if room.left == 0 {
+            self.used_up = self.used_up.max(Some(room.returns));
+        }
+        if room.limit.is_some() && self.scarcest.is_none_or(|least| room.is_scarcer(&least)) {
+            self.scarcest = Some(room);
+        }
+        self
+    }
+
+    /// Returns how long it takes until all limits that are used up are whole again; `None` if none is used up.
+    #[must_use]
+    pub const fn used_up(&self) -> Option<Duration> {
+        self.used_up
+    }
+
+    /// Returns the limit of which the smallest share is left, among those that tell how much there is.
+    #[must_use]
+    pub const fn scarcest(&self) -> Option<Room> {
+        self.scarcest
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Creates the room of a limit.
+    #[must_use]
+    pub const fn new(left: u64, limit: Option<u64>, returns: Duration) -> Self {
+        Self { left, limit, returns }
+    }
+
+    /// Returns whether less than `percent` of the limit is left. Without a known limit, nobody can tell.
+    #[must_use]
+    pub fn is_below(&self, percent: u8) -> bool {
+        self.limit.is_some_and(|limit| u128::from(self.left) * 100 < u128::from(limit) * u128::from(percent))
+    }
+
+    fn is_scarcer(&self, other: &Self) -> bool {
+        let share = |room: &Self, of: &Self| u128::from(room.left) * u128::from(of.limit.unwrap_or(0));
+        share(self, other) < share(other, self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn room(left: u64, limit: u64, secs: u64) -> Room {
+        Room::new(left, Some(limit), Duration::from_secs(secs))
+    }
+
+    #[test]
+    fn what_is_used_up_counts_by_its_longest_wait_and_what_is_left_by_the_smallest_share() {
+        let headroom =
+            [room(0, 10, 5), room(500, 1000, 9), room(0, 10, 7)].into_iter().fold(Headroom::default(), Headroom::with);
+        assert_eq!(headroom.used_up(), Some(Duration::from_secs(7)));
+        let headroom =
+            Headroom::default().with(room(50, 100, 1)).with(room(90, 1000, 2)).with(Room::new(1, None, Duration::MAX));
+        assert_eq!((headroom.used_up(), headroom.scarcest()), (None, Some(room(90, 1000, 2))));
+    }
+
+    #[test]
+    fn a_share_is_told_without_overflow() {
+        assert!(room(1, 100, 0).is_below(2) && !room(2, 100, 0).is_below(2));
+        assert!(!room(u64::MAX, u64::MAX, 0).is_below(100) && !room(0, 0, 0).is_below(2));
+        assert!(!Room::new(0, None, Duration::ZERO).is_below(100));
+    }
+}

@@ -1,0 +1,172 @@
+//! What changes of what is known of a target.
+
+use std::time::Duration;
+
+use buttress_core::{Headroom, Label};
+use tokio::time::Instant;
+
+use crate::{HealthPolicy, health::Health, latency::PeakEwma, window::Window};
+
+/// What changes of what is known of a target.
+#[derive(Clone, Debug)]
+pub(crate) struct Vitals {
+    pub(crate) health: Health,
+    pub(crate) latency: PeakEwma,
+    /// It asked to be left alone until then, or cannot serve anybody until then.
+    pub(crate) parked: Option<Instant>,
+    /// The models it says it does not have, each until a time.
+    pub(crate) gone: Vec<(Label, Instant)>,
+    pub(crate) stance: Stance,
+    pub(crate) window: Window,
+    /// It fails far more often than the others.
+    pub(crate) outlier: bool,
+    /// By its own word there is little left there until then.
+    pub(crate) scarce: Option<Instant>,
+}
+
+/// What an operator wants of a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stance {
+    /// It serves.
+    #[default]
+    InService,
+    /// It gets no new requests; those under way end in their own time.
+    Drained,
+}
+
+/// What one look at a target says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Standing {
+    /// It serves, with this part of its weight.
+    Up(Share),
+    /// It is out for its health. It may see a request at this time.
+    Out(Instant),
+    /// It is not to be asked before this time.
+    Parked(Instant),
+    /// An operator has taken it out.
+    Drained,
+}
+
+/// How much of its weight counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share {
+    /// The moving average of its successes.
+    pub(crate) score: f64,
+    /// The part of its load that it takes up: less than all while it comes back, while little is left there by its own word,
+    /// and while it fails far more often than the others.
+    pub(crate) ease: f64,
+}
+
+/// How long a target is left alone that has given no time of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rests {
+    pub(crate) throttled: Duration,
+    pub(crate) quota: Duration,
+    pub(crate) credential: Duration,
+    pub(crate) model: Duration,
+    /// The longest that a target's own word counts.
+    pub(crate) longest: Duration,
+}
+
+// === impl Share ===
+
+impl Share {
+    pub(crate) const fn factor(self) -> f64 {
+        self.score * self.ease
+    }
+}
+
+// === impl Rests ===
+
+impl Rests {
+    pub(crate) const DEFAULT: Self = Self {
+        throttled: Duration::from_secs(1),
+        quota: Duration::from_secs(5 * 60),
+        credential: Duration::from_secs(30 * 60),
+        model: Duration::from_secs(10 * 60),
+        longest: Duration::from_secs(60 * 60),
+    };
+}
+
+// === impl Vitals ===
+
+impl Vitals {
+    /// A target counts for this part of its weight while little is left there, or it fails far more often than the others.
+    const LESS: f64 = 0.1;
+    /// How many models a target may be known not to have.
+    pub(crate) const MAX_GONE: usize = 64;
+    /// In percent: a target with less than this left of one of its limits counts for less.
+    const SCARCE: u8 = 2;
+
+    pub(crate) const fn new(latency: PeakEwma) -> Self {
+        Self {
+            health: Health::new(),
+            latency,
+            parked: None,
+            gone: Vec::new(),
+            stance: Stance::InService,
+            window: Window::new(),
+            outlier: false,
+            scarce: None,
+        }
+    }
+
+    pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
+        self.health.succeeded(policy, now);
+        self.window.count(false, now);
+    }
+
+    pub(crate) fn failed(&mut self, policy: &HealthPolicy, now: Instant) {
+        self.health.failed(policy, now);
+        self.window.count(true, now);
+        if self.health.returns_at(policy, now).is_some() {
+            // It is out for that. When it returns, it begins anew.
+            self.window = Window::new();
+        }
+    }
+
+    /// Goes by what the target says that it has left.
+    pub(crate) fn reckon(&mut self, headroom: Headroom, longest: Duration, now: Instant) {
+        if let Some(time) = headroom.used_up() {
+            self.park(time.min(longest), now);
+        }
+        let scarce = headroom.scarcest().filter(|room| room.is_below(Self::SCARCE));
+        self.scarce = scarce.and_then(|room| now.checked_add(room.returns.min(longest)));
+    }
+
+    fn ease(&self, policy: &HealthPolicy, now: Instant) -> f64 {
+        let scarce = self.scarce.is_some_and(|until| now < until);
+        let less = |is: bool| if is { Self::LESS } else { 1.0 };
+        self.health.ease(policy, now) * less(scarce) * less(self.outlier)
+    }
+
+    pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
+        if self.stance == Stance::Drained {
+            return Standing::Drained;
+        }
+        if let Some(until) = self.parked.filter(|until| now < *until) {
+            return Standing::Parked(until);
+        }
+        match self.health.returns_at(policy, now) {
+            Some(at) => Standing::Out(at),
+            None => Standing::Up(Share { score: self.health.score(), ease: self.ease(policy, now) }),
+        }
+    }
+
+    /// The longer of two times counts.
+    pub(crate) fn park(&mut self, time: Duration, now: Instant) {
+        let until = now.checked_add(time);
+        self.parked = self.parked.max(until);
+    }
+
+    pub(crate) fn lack(&mut self, model: &Label, time: Duration, now: Instant) {
+        self.gone.retain(|(gone, until)| gone != model && now < *until);
+        // Whoever asks for a thousand models that do not exist pushes out no other's.
+        if self.gone.len() < Self::MAX_GONE
+            && let Some(until) = now.checked_add(time)
+        {
+            self.gone.push((model.clone(), until));
+        }
+    }
+}
