@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use buttress_core::{AnswerReport, BoxError, EventReader, StreamFailure};
+use buttress_core::{BoxError, EventReader, Speaker, StreamFailure};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
@@ -54,7 +54,7 @@ impl<B, R> ResponseBody<B, R> {
 }
 
 impl<B: Body, R: EventReader> ResponseBody<B, R> {
-    pub(crate) fn watched(inner: B, reader: R, report: AnswerReport, limits: Limits, counters: Arc<Counters>) -> Self {
+    pub(crate) fn watched(inner: B, reader: R, report: Speaker, limits: Limits, counters: Arc<Counters>) -> Self {
         let mut watch = Watch::new(reader, report, inner.size_hint().exact());
         if inner.is_end_stream() {
             watch.end(&counters);

@@ -68,7 +68,7 @@ impl<O: OpenStream> StreamGuardLayer<O> {
         let (mut head, body) = response.into_parts();
         let body = match self.streams.open(expected, &head) {
             Some(reader) => {
-                let report = AnswerReport::of_or_new(&mut head.extensions);
+                let report = AnswerReport::of_or_new(&mut head.extensions).speak();
                 ResponseBody::watched(body, reader, report, self.limits, Arc::clone(&self.counters))
             }
             None => ResponseBody::passing(body),

@@ -1,6 +1,6 @@
 //! What an answer says, and what of it may go out.
 
-use buttress_core::{AnswerReport, BoxError, Class, EventKind, EventReader, StreamFailure, Usage};
+use buttress_core::{BoxError, Class, EventKind, EventReader, Speaker, StreamFailure, Usage};
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::{counts::Counters, passage::Passage};
 #[derive(Debug)]
 pub(crate) struct Watch<R> {
     reader: R,
-    report: AnswerReport,
+    report: Speaker,
     stage: Stage,
     /// Nothing more is read, only passed on.
     deaf: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Progress {
 // === impl Watch ===
 
 impl<R: EventReader> Watch<R> {
-    pub(crate) fn new(reader: R, report: AnswerReport, announced: Option<u64>) -> Self {
+    pub(crate) fn new(reader: R, report: Speaker, announced: Option<u64>) -> Self {
         Self {
             reader,
             report,
