@@ -1,6 +1,5 @@
 //! When a call has ended: with the body of its answer, or with the answer.
 
-use buttress_core::Class;
 use http::Response;
 
 use crate::{Permit, ResponseBody};
@@ -40,7 +39,7 @@ impl<Res> Cover<Res> for PlainProtocol {
     #[inline]
     fn cover(&self, response: Res, permit: Option<Permit>) -> Res {
         if let Some(permit) = permit {
-            permit.conclude(&Class::SUCCESS);
+            permit.succeed();
         }
         response
     }
