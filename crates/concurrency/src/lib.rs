@@ -130,6 +130,7 @@ mod model;
 mod protocol;
 mod queue;
 mod service;
+mod standing;
 mod sync;
 mod vegas;
 

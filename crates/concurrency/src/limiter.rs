@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -16,6 +15,7 @@ use crate::{
     Algorithm, Criticality, Heard, Queue, Sample, Shares,
     gate::{Entry, Gate},
     queue::Turn,
+    standing::{Moment, Standing},
 };
 
 /// The calls of one target, or of one key.
@@ -44,19 +44,8 @@ pub(crate) enum Limit {
 #[derive(Debug)]
 pub(crate) struct Permit {
     limiter: Arc<Limiter>,
-    rank: Rank,
+    standing: Standing,
 }
-
-/// The class of a call, and how many were under way with it when it began.
-///
-/// In one word: a permit is written by one function and read by the next at once, and a part of a word that is written alone
-/// and read with its neighbours stalls the processor for longer than all the rest takes. So is [`Moment`].
-#[derive(Clone, Copy, Debug)]
-struct Rank(u64);
-
-/// When a call began: nanoseconds since its limiter did, and one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(NonZeroU64);
 
 /// A turn in the queue. It is given up when this is dropped, and with it a place that it was given.
 #[derive(Debug)]
@@ -108,7 +97,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn try_admit(self: Arc<Self>, class: Criticality) -> Result<Permit, Arc<Self>> {
         match self.gate.try_pass() {
-            Some(in_flight) => Ok(Permit { limiter: self, rank: Rank::new(class, in_flight) }),
+            Some(in_flight) => Ok(Permit { limiter: self, standing: Standing::new(class, in_flight) }),
             None => Err(self),
         }
     }
@@ -170,7 +159,7 @@ impl Limiter {
     }
 
     fn permit(self: &Arc<Self>, class: Criticality, in_flight: u32) -> Permit {
-        Permit { limiter: Arc::clone(self), rank: Rank::new(class, in_flight) }
+        Permit { limiter: Arc::clone(self), standing: Standing::new(class, in_flight) }
     }
 }
 
@@ -202,50 +191,14 @@ impl Permit {
     /// Measures a call that began at `started`.
     pub(crate) fn meter(&self, started: Moment) -> Meter {
         let started = self.limiter.base + started.since_base();
-        Meter { limiter: Arc::clone(&self.limiter), started, in_flight: self.rank.in_flight() }
+        Meter { limiter: Arc::clone(&self.limiter), started, in_flight: self.standing.in_flight() }
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.limiter.gate.give_back(self.rank.class());
-    }
-}
-
-// === impl Rank ===
-
-impl Rank {
-    const CLASSES: [Criticality; 4] =
-        [Criticality::Sheddable, Criticality::SheddablePlus, Criticality::Critical, Criticality::CriticalPlus];
-
-    #[inline]
-    const fn new(class: Criticality, in_flight: u32) -> Self {
-        Self((in_flight as u64) << 2 | class as u64)
-    }
-
-    #[inline]
-    const fn class(self) -> Criticality {
-        Self::CLASSES[(self.0 & 3) as usize]
-    }
-
-    const fn in_flight(self) -> u32 {
-        (self.0 >> 2) as u32
-    }
-}
-
-// === impl Moment ===
-
-impl Moment {
-    /// It is exact for 584 years.
-    #[inline]
-    const fn new(since_base: Duration) -> Self {
-        let nanos = since_base.as_secs().saturating_mul(1_000_000_000).saturating_add(since_base.subsec_nanos() as u64);
-        Self(NonZeroU64::MIN.saturating_add(nanos))
-    }
-
-    const fn since_base(self) -> Duration {
-        Duration::from_nanos(self.0.get() - 1)
+        self.limiter.gate.give_back(self.standing.class());
     }
 }
 

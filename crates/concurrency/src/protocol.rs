@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use crate::{
     Alike, ByExtension, Criticality, Rank, ResponseBody,
     body::{Tally, Watch},
-    limiter::{Meter, Moment, Permit},
+    limiter::{Meter, Permit},
+    standing::Moment,
 };
 
 /// What a layer reads of a request.
