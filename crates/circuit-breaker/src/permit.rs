@@ -47,7 +47,8 @@ impl Permit {
     /// Of nothing, in the place of one that was taken.
     pub(crate) const NONE: Self = Self(None);
 
-    #[inline]
+    // Always: as a call of its own it hands the permit over in memory, and that is the larger part of its cost.
+    #[inline(always)]
     pub(crate) fn acquire(circuit: Arc<Circuit>) -> Result<Self, CircuitOpen> {
         let shared = circuit.shared();
         let started = shared.rules.time_calls().then(|| shared.moment(Instant::now()));
@@ -75,7 +76,7 @@ impl Permit {
     }
 
     /// Reports a success: [`conclude`](Self::conclude) for what nearly all calls do, small enough to be one with its caller.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn succeed(mut self) {
         if let Some(call) = self.0.take() {
             call.succeed();
@@ -129,7 +130,7 @@ impl fmt::Debug for Permit {
 // === impl Call ===
 
 impl Call {
-    #[inline]
+    #[inline(always)]
     fn succeed(self) {
         if self.started.is_some() {
             return self.succeed_timed();

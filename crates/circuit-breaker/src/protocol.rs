@@ -36,7 +36,7 @@ impl<B: http_body::Body> Cover<Response<B>> for HttpProtocol {
 impl<Res> Cover<Res> for PlainProtocol {
     type Response = Res;
 
-    #[inline]
+    #[inline(always)]
     fn cover(&self, response: Res, permit: Option<Permit>) -> Res {
         if let Some(permit) = permit {
             permit.succeed();
