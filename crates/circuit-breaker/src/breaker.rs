@@ -2,13 +2,18 @@
 //!
 //! Pure: it is told the time and handed its randomness, and somebody else locks it.
 
+mod order;
+mod view;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::view::Idle;
 use crate::{
     Cause, EjectionGroup, State,
     change::Step,
+    outcome::{Kind, Outcome},
     rules::Rules,
     trial::{Trial, Turn},
     window::{Mark, Tally, Window},
@@ -49,28 +54,6 @@ pub(crate) struct World<'a> {
     pub(crate) tick: u64,
 }
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    pub(crate) kind: Kind,
-    pub(crate) slow: bool,
-    /// How long the server asked to be left alone.
-    pub(crate) hint: Option<Duration>,
-    /// Whether [`Breaker::note_answer`] was told of it.
-    pub(crate) answered: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Success,
-    Failure,
-    /// It says nothing about the target. What was slow is counted as slow if it was dropped, and not otherwise.
-    Neutral,
-    Dropped,
-    /// Opens at once.
-    Sticky(Duration),
-}
-
 /// Whether a call may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -80,24 +63,6 @@ pub(crate) enum Admission {
         /// The time until the next probe, and whether that is known and not guessed.
         after: Option<(Duration, bool)>,
     },
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    pub(crate) const fn new(kind: Kind, slow: bool) -> Self {
-        Self { kind, slow, hint: None, answered: false }
-    }
-
-    /// Returns what the outcome adds to the counts, if anything.
-    const fn mark(self) -> Option<Mark> {
-        match self.kind {
-            Kind::Success => Some(Mark { failed: false, slow: self.slow }),
-            Kind::Failure => Some(Mark { failed: true, slow: self.slow }),
-            Kind::Dropped if self.slow => Some(Mark { failed: false, slow: true }),
-            Kind::Dropped | Kind::Neutral | Kind::Sticky(_) => None,
-        }
-    }
 }
 
 // === impl Breaker ===
@@ -190,17 +155,6 @@ impl Breaker {
     /// Forgets what is too old at `tick`.
     pub(crate) fn advance(&mut self, tick: u64) {
         self.window.advance(tick);
-    }
-
-    /// Returns whether further successes at this tick change nothing but the count: then they may be counted elsewhere.
-    pub(crate) fn is_calm(&self, rules: &Rules) -> bool {
-        let sum = self.window.sum();
-        // More successes make no rate rise, except that they reach the minimum.
-        let nothing_bad = sum.failed == 0 && sum.slow == 0;
-        self.state == State::Closed
-            && self.run == 0
-            && !self.degraded
-            && (nothing_bad || sum.total >= self.minimum(rules))
     }
 
     fn note_hint(&mut self, hint: Option<Duration>, world: &World<'_>) {
@@ -340,108 +294,4 @@ impl Breaker {
         }
         Step { from, to, cause, open_for: None, generation: self.generation, at: world.now }
     }
-}
-
-// === impl Breaker: what others say ===
-
-impl Breaker {
-    /// Changes the state on an operator's word. A circuit that is not open cannot become half-open, and none is made to ramp.
-    pub(crate) fn order(&mut self, to: State, world: &World<'_>) -> Option<Step> {
-        match to {
-            State::HalfOpen if !matches!(self.state, State::Open | State::ForcedOpen) => None,
-            State::Ramping => None,
-            State::Open => self.open(Cause::Operator, None, world),
-            State::Closed => {
-                self.openings = 0;
-                Some(self.go(State::Closed, Cause::Operator, world))
-            }
-            _ => Some(self.go(to, Cause::Operator, world)),
-        }
-    }
-
-    /// Opens for `time` on an operator's word.
-    pub(crate) fn order_open(&mut self, time: Duration, world: &World<'_>) -> Option<Step> {
-        self.open(Cause::Operator, Some(time), world)
-    }
-
-    /// Takes the word of others that they have opened for `time`. Returns whether it was of any use.
-    ///
-    /// It is bound to this generation: a circuit that changes its state has seen for itself.
-    pub(crate) fn advise(&mut self, time: Duration, world: &World<'_>) -> (bool, Option<Step>) {
-        let time = time.min(world.rules.max_advice);
-        let step = self.tick(world);
-        if self.state != State::Closed || time.is_zero() {
-            return (false, step);
-        }
-        if world.rules.trust_advice {
-            let opened = self.open(Cause::Advice, Some(time), world);
-            return (opened.is_some(), opened.or(step));
-        }
-        let until = world.now.checked_add(time);
-        self.suspect_until = self.suspect_until.max(until);
-        (true, step)
-    }
-}
-
-// === impl Breaker: what it tells ===
-
-impl Breaker {
-    pub(crate) const fn state(&self) -> State {
-        self.state
-    }
-
-    pub(crate) const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    pub(crate) const fn not_permitted(&self) -> u64 {
-        self.not_permitted
-    }
-
-    pub(crate) const fn degraded(&self) -> bool {
-        self.degraded
-    }
-
-    pub(crate) const fn openings(&self) -> u32 {
-        self.openings
-    }
-
-    pub(crate) const fn until(&self) -> Option<Instant> {
-        self.until
-    }
-
-    /// Returns whether there is nothing about it that would be missed.
-    pub(crate) fn is_idle(&self, now: Instant) -> Idle {
-        match self.state {
-            State::Closed => Idle::Closed,
-            State::Open if self.until.is_some_and(|at| at <= now) => Idle::Other,
-            State::HalfOpen | State::Ramping => Idle::Other,
-            _ => Idle::Not,
-        }
-    }
-
-    /// Returns what was counted, in the window, by the probes, or when the circuit opened; and how many calls must be for
-    /// their rates to mean anything.
-    pub(crate) fn seen(&mut self, world: &World<'_>) -> (Tally, u32) {
-        self.window.advance(world.tick);
-        self.counted(world.rules)
-    }
-
-    fn counted(&self, rules: &Rules) -> (Tally, u32) {
-        match self.state {
-            State::Closed | State::MetricsOnly => (self.window.sum(), self.minimum(rules)),
-            State::HalfOpen | State::Ramping => (self.trial.tally(), self.minimum(rules).min(rules.probes)),
-            State::Open | State::ForcedOpen => self.frozen,
-            State::Disabled => (Tally::default(), self.minimum(rules)),
-        }
-    }
-}
-
-/// Whether a breaker can be forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Idle {
-    Not,
-    Closed,
-    /// It is on its way back, or could be, and nobody asks.
-    Other,
 }

@@ -92,7 +92,7 @@ impl Handle {
     ///
     /// Returns the refusal if it may not.
     pub fn acquire(&self, key: &Key) -> Result<Permit, CircuitOpen> {
-        Permit::acquire(self.0.keyed(key.clone()))
+        Permit::acquire(self.0.keyed(key))
     }
 
     /// Lets no call pass until another order.
@@ -117,7 +117,7 @@ impl Handle {
 
     /// Opens the circuit for `time`, whatever it has seen and whatever its group says.
     pub fn open_for(&self, key: &Key, time: Duration) {
-        self.run(&self.0.keyed(key.clone()), |breaker, world| ((), breaker.order_open(time, world)));
+        self.run(&self.0.keyed(key), |breaker, world| ((), breaker.order_open(time, world)));
     }
 
     /// Ends the open time now: the next call is a probe. Returns whether the circuit was open.
@@ -143,7 +143,7 @@ impl Handle {
     }
 
     fn order(&self, key: &Key, to: State) {
-        self.run(&self.0.keyed(key.clone()), |breaker, world| ((), breaker.order(to, world)));
+        self.run(&self.0.keyed(key), |breaker, world| ((), breaker.order(to, world)));
     }
 
     fn run<T>(&self, circuit: &Circuit, f: impl FnOnce(&mut Breaker, &World<'_>) -> (T, Option<Step>)) -> T {

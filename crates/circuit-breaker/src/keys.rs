@@ -2,16 +2,18 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, BuildHasherDefault, Hasher},
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
+use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use crate::{
-    Key,
+    Key, State,
     breaker::Idle,
     circuit::{Circuit, Shared},
     settings::Settings,
@@ -21,11 +23,15 @@ use crate::{
 ///
 /// A circuit that is known is found under a shared lock. One that is not takes the place of one that nobody needs, found
 /// by a hand that goes round as in the CLOCK algorithm (Corbató, 1968): what was used since it last came by is passed over.
+///
+/// A key is hashed once, with a secret of this layer, and looked up by its hash: that keeps the tables small, and what a
+/// look costs is memory. Two keys with one hash, should they ever meet, are not mixed up: the later has no place.
 pub(crate) struct Registry {
     shared: Arc<Shared>,
     own_key: Key,
     /// Made with the first call that has no key, so that it does not count in a group where all have one.
     own: OnceLock<Arc<Circuit>>,
+    secret: RandomState,
     shards: Box<[RwLock<Shard>]>,
     per_shard: usize,
     evicted: AtomicU64,
@@ -34,8 +40,9 @@ pub(crate) struct Registry {
 
 #[derive(Default)]
 struct Shard {
-    places: HashMap<Key, usize>,
-    slots: Vec<Slot>,
+    slots: HashMap<u64, Slot, BuildHasherDefault<Hashed>>,
+    /// The hashes of all that have a slot, in the order in which the hand comes by.
+    round: Vec<u64>,
     hand: usize,
 }
 
@@ -43,6 +50,10 @@ struct Slot {
     circuit: Arc<Circuit>,
     used: AtomicBool,
 }
+
+/// The hash of what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
 
 // === impl Registry ===
 
@@ -59,6 +70,7 @@ impl Registry {
             shared: Arc::new(Shared::new(settings, Instant::now())),
             own_key,
             own: OnceLock::new(),
+            secret: RandomState::default(),
             shards: (0..shards).map(|_| RwLock::default()).collect(),
             per_shard: max / shards,
             evicted: AtomicU64::new(0),
@@ -71,7 +83,7 @@ impl Registry {
     pub(crate) fn circuit(&self, key: Option<Key>) -> Arc<Circuit> {
         match key {
             None => Arc::clone(self.own()),
-            Some(key) => self.keyed(key),
+            Some(key) => self.keyed(&key),
         }
     }
 
@@ -80,18 +92,19 @@ impl Registry {
         self.own.get_or_init(|| Arc::new(self.make(self.own_key.clone())))
     }
 
-    pub(crate) fn keyed(&self, key: Key) -> Arc<Circuit> {
-        if key == self.own_key {
-            return Arc::clone(self.own());
-        }
-        let shard = &self.shards[self.shard_of(&key)];
-        if let Some(circuit) = shard.read().unwrap_or_else(PoisonError::into_inner).find(&key) {
+    pub(crate) fn keyed(&self, key: &Key) -> Arc<Circuit> {
+        let hash = self.secret.hash_one(key);
+        let shard = self.shard(hash);
+        if let Some(circuit) = shard.read().unwrap_or_else(PoisonError::into_inner).find(hash, key) {
             return circuit;
         }
+        if *key == self.own_key {
+            return Arc::clone(self.own());
+        }
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        match shard.find(&key) {
+        match shard.find(hash, key) {
             Some(circuit) => circuit,
-            None => self.insert(&mut shard, key),
+            None => self.insert(&mut shard, hash, key),
         }
     }
 
@@ -100,7 +113,8 @@ impl Registry {
         if *key == self.own_key {
             return self.own.get().cloned();
         }
-        self.shards[self.shard_of(key)].read().unwrap_or_else(PoisonError::into_inner).find(key)
+        let hash = self.secret.hash_one(key);
+        self.shard(hash).read().unwrap_or_else(PoisonError::into_inner).find(hash, key)
     }
 
     /// Returns all circuits, the layer's own first.
@@ -108,7 +122,7 @@ impl Registry {
         let mut all: Vec<_> = self.own.get().cloned().into_iter().collect();
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            all.extend(shard.slots.iter().map(|slot| Arc::clone(&slot.circuit)));
+            all.extend(shard.slots.values().map(|slot| Arc::clone(&slot.circuit)));
         }
         all
     }
@@ -121,25 +135,23 @@ impl Registry {
         self.overflow.load(Ordering::Relaxed)
     }
 
-    fn insert(&self, shard: &mut Shard, key: Key) -> Arc<Circuit> {
-        let now = Instant::now();
-        let place = if shard.slots.len() < self.per_shard {
-            None
-        } else if let Some(place) = shard.evict(now) {
+    fn insert(&self, shard: &mut Shard, hash: u64, key: &Key) -> Arc<Circuit> {
+        let circuit = Arc::new(self.make(key.clone()));
+        let slot = || Slot { circuit: Arc::clone(&circuit), used: AtomicBool::new(true) };
+        if shard.slots.contains_key(&hash) {
+            // A collision.
+            self.overflow.fetch_add(1, Ordering::Relaxed);
+        } else if shard.round.len() < self.per_shard {
+            shard.round.push(hash);
+            shard.slots.insert(hash, slot());
+        } else if let Some(place) = shard.evict(Instant::now()) {
             self.evicted.fetch_add(1, Ordering::Relaxed);
-            Some(place)
+            shard.round[place] = hash;
+            shard.slots.insert(hash, slot());
         } else {
             // All are needed. This one is forgotten when the call is over.
             self.overflow.fetch_add(1, Ordering::Relaxed);
-            return Arc::new(self.make(key));
-        };
-        let circuit = Arc::new(self.make(key.clone()));
-        let slot = Slot { circuit: Arc::clone(&circuit), used: AtomicBool::new(true) };
-        match place {
-            Some(place) => shard.slots[place] = slot,
-            None => shard.slots.push(slot),
         }
-        shard.places.insert(key, place.unwrap_or(shard.slots.len() - 1));
         circuit
     }
 
@@ -147,23 +159,18 @@ impl Registry {
         Circuit::new(key, Arc::clone(&self.shared), Instant::now())
     }
 
-    /// Spreads keys over the shards. It need not be hard to foresee: a shard that is full only forgets sooner.
-    fn shard_of(&self, key: &Key) -> usize {
-        let mix = |seed: u64, text: &str| {
-            let tail = text.as_bytes().iter().rev().take(8);
-            tail.fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-        };
-        let hash = mix(0xcbf2_9ce4_8422_2325, key.target().as_str());
-        let hash = key.model().map_or(hash, |model| mix(hash, model.as_str()));
-        (hash >> 32) as usize % self.shards.len()
+    /// Spreads keys over the shards by bits of the hash that the table of a shard does not look at.
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        let share = u64::from((hash >> 16) as u32) * self.shards.len() as u64;
+        &self.shards[(share >> 32) as usize]
     }
 }
 
 // === impl Shard ===
 
 impl Shard {
-    fn find(&self, key: &Key) -> Option<Arc<Circuit>> {
-        let slot = &self.slots[*self.places.get(key)?];
+    fn find(&self, hash: u64, key: &Key) -> Option<Arc<Circuit>> {
+        let slot = self.slots.get(&hash).filter(|slot| slot.circuit.key() == key)?;
         // Read first: a word that is only read stays with all who read it.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
@@ -174,17 +181,16 @@ impl Shard {
     /// Frees a place: of a circuit that is closed and idle, or else of one that is idle on its way back.
     fn evict(&mut self, now: Instant) -> Option<usize> {
         let place = self.sweep(now, Idle::Closed).or_else(|| self.sweep(now, Idle::Other))?;
-        let key = self.slots[place].circuit.key().clone();
-        self.places.remove(&key);
+        self.slots.remove(&self.round[place]);
         Some(place)
     }
 
     fn sweep(&mut self, now: Instant, idle: Idle) -> Option<usize> {
         // Twice round: the first time, what was used is spared.
-        for _ in 0..self.slots.len() * 2 {
+        for _ in 0..self.round.len() * 2 {
             let place = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &mut self.slots[place];
+            self.hand = (self.hand + 1) % self.round.len();
+            let slot = self.slots.get_mut(&self.round[place])?;
             if !std::mem::take(slot.used.get_mut()) && slot.is(idle, now) {
                 return Some(place);
             }
@@ -198,7 +204,27 @@ impl Shard {
 impl Slot {
     /// Nobody can take a permit meanwhile: that needs the shard, which is locked.
     fn is(&self, idle: Idle, now: Instant) -> bool {
-        Arc::strong_count(&self.circuit) == 1
-            && self.circuit.with(now, |breaker, _| (breaker.is_idle(now), None)) == idle
+        let circuit = &self.circuit;
+        Arc::strong_count(circuit) == 1
+            && match circuit.gate().state() {
+                State::Closed => idle == Idle::Closed,
+                _ => circuit.with(now, |breaker, _| (breaker.is_idle(now), None)) == idle,
+            }
+    }
+}
+
+// === impl Hashed ===
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a hash is one word");
     }
 }

@@ -49,10 +49,20 @@
 //!
 //! # Cost
 //!
-//! No allocation. A call through a closed circuit takes no lock, as long as all is well: one load to enter, one
-//! compare-and-swap at the end; each 64th takes a short lock, as does each failure. A window by time reads the clock at the
-//! end of a call, and the slow rule at its beginning and at its first byte. By key, there is a shared lock and a look into a
-//! map as well. An open circuit refuses under a short lock.
+//! No allocation. A call through a closed circuit takes no lock, as long as all is well: a count of references, one load to
+//! enter, one compare-and-swap at the end; each 64th takes a short lock, as does each failure. How long the window is makes
+//! no difference.
+//!
+//! What costs more than all of that is the **clock**. A window by calls without the slow rule hardly ever reads it; a window by
+//! time reads it at the end of a call; and the slow rule at its beginning, and again at its first byte or its end. Where a
+//! reading takes 40 ns, as on many virtual machines, that is 16 to 25 ns for a call without, as its caller is compiled, about
+//! 40 ns more with a window by time, and twice that with the defaults.
+//!
+//! By key, there is a hash, a shared lock and a look into a map as well. Among ten thousand keys in turn what counts is
+//! memory: the key, its place in the map and its circuit are seldom in the cache. An open circuit refuses under a short lock.
+//!
+//! Threads at one circuit take no turns, but share the words that count: two at once pay for the way of a cache line between
+//! their processors.
 //!
 //! # Example
 //!
@@ -128,7 +138,9 @@ mod keys;
 mod layer;
 #[cfg(all(test, not(buttress_loom)))]
 mod model;
+mod moment;
 mod open_time;
+mod outcome;
 mod permit;
 mod protocol;
 mod rules;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::{
     Key, OpenTime, Settings, State,
-    breaker::{Kind, Outcome},
     circuit::{Circuit, Gate, Shared},
+    outcome::{Kind, Outcome},
     rules::{Rules, Span},
     window::Mark,
 };
@@ -163,7 +163,7 @@ impl Model {
     }
 
     fn end(&mut self, generation: u64, kind: Kind, slow: bool, hint: Option<Duration>, answered: bool) {
-        if generation != self.generation {
+        if generation != self.generation || self.state == State::Disabled {
             return;
         }
         if let Some(hint) = hint {
@@ -381,6 +381,26 @@ proptest! {
             prop_assert_eq!(circuit.gate().state(), model.state);
         }
     }
+}
+
+#[test]
+fn a_rate_that_rose_by_age_alone_opens_with_the_next_success_whoever_looked_before() {
+    let start = Instant::now();
+    let settings = Settings::new().time_window(Duration::from_secs(14)).minimum_calls(crate_n(1)).no_slow();
+    let circuit = circuit(settings, start);
+    let end = |kind, now| {
+        let gate = circuit.acquire(|| now).expect("closed");
+        circuit.record(gate, Outcome::new(kind, false), || now);
+    };
+    (0..3).for_each(|_| end(Kind::Success, start));
+    let later = start + Duration::from_secs(1);
+    [Kind::Failure, Kind::Failure, Kind::Success].iter().for_each(|kind| end(*kind, later));
+    // Two of three: the first successes are too old by now.
+    let at_last = start + Duration::from_secs(14);
+    let total = circuit.with(at_last, |breaker, world| (breaker.seen(world).0.total, None));
+    assert_eq!((total, circuit.gate().state()), (3, State::Closed));
+    end(Kind::Success, at_last);
+    assert_eq!(circuit.gate().state(), State::Open, "two of four");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! When a call has ended: with the body of its answer, or with the answer.
 
-use buttress_core::Class;
 use http::Response;
 
 use crate::{Permit, ResponseBody};
@@ -37,10 +36,10 @@ impl<B: http_body::Body> Cover<Response<B>> for HttpProtocol {
 impl<Res> Cover<Res> for PlainProtocol {
     type Response = Res;
 
-    #[inline]
+    #[inline(always)]
     fn cover(&self, response: Res, permit: Option<Permit>) -> Res {
         if let Some(permit) = permit {
-            permit.conclude(&Class::SUCCESS);
+            permit.succeed();
         }
         response
     }

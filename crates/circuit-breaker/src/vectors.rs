@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use crate::{
     OpenTime, Settings, State,
-    breaker::{Admission, Breaker, Kind, Outcome, World},
+    breaker::{Admission, Breaker, World},
     change::Step,
+    outcome::{Kind, Outcome},
     rules::Rules,
     window::{Mark, Tally, Ticks, Window},
 };

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::rules::Span;
+use crate::{
+    moment::{Moment, nanos},
+    rules::Span,
+};
 
 /// How many calls ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +104,8 @@ impl Window {
     pub(crate) fn add(&mut self, mark: Mark, times: u32, tick: u64) {
         self.advance(tick);
         match &mut self.kind {
+            // A ring that holds nothing but successes is the same after any number of them.
+            Kind::Count(calls) if mark == Mark::default() && self.sum == calls.all_good() => {}
             Kind::Count(calls) => {
                 for _ in 0..times.min(calls.ring.len() as u32) {
                     calls.push(mark, &mut self.sum);
@@ -151,6 +156,11 @@ fn buckets(length: Duration) -> u64 {
 // === impl Calls ===
 
 impl Calls {
+    /// Returns the sum of a full ring in which nothing is bad.
+    fn all_good(&self) -> Tally {
+        Tally { total: self.ring.len() as u32, ..Tally::default() }
+    }
+
     fn push(&mut self, mark: Mark, sum: &mut Tally) {
         let full = sum.total as usize == self.ring.len();
         let oldest = std::mem::replace(&mut self.ring[self.next], mark);
@@ -205,13 +215,12 @@ impl Ticks {
         nanos(now.saturating_duration_since(self.base)).checked_div(self.nanos).unwrap_or(0)
     }
 
+    pub(crate) fn moment(&self, now: Instant) -> Moment {
+        Moment::new(now.saturating_duration_since(self.base))
+    }
+
     /// Returns whether there is any need to look at the clock.
     pub(crate) const fn tell_time(&self) -> bool {
         self.nanos > 0
     }
-}
-
-const fn nanos(duration: Duration) -> u64 {
-    // 584 years.
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }

@@ -133,6 +133,18 @@ async fn an_answer_of_a_head_alone_that_is_dropped_late_counts_as_slow() {
     assert_eq!(layer.handle().list()[0].state, State::Open);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_head_came_in_time_is_not_slow_however_late_it_is_concluded() {
+    let one = One::new(exact().slow_to_first_byte(SECOND, 50));
+    for verdict in [Verdict::Success, Verdict::Transient] {
+        let permit = one.acquire().expect("closed").answered();
+        advance(2 * SECOND).await;
+        permit.conclude(&class(verdict));
+    }
+    drop(one.acquire().expect("closed").answered());
+    assert_eq!((one.snapshot().calls, one.snapshot().failed, one.snapshot().slow), (2, 1, 0));
+}
+
 // === The end of an answer ===
 
 async fn end_of(reply: Reply, drop_midway: bool) -> (u32, u32) {
@@ -405,7 +417,8 @@ async fn a_spent_quota_opens_at_once_where_that_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_million_keys_leave_no_more_than_the_bound_and_those_in_need_stay() {
-    let handle = handle(exact().max_keys(n(1_000)).consecutive(NonZeroU32::MIN));
+    let settings = exact().max_keys(n(1_000)).consecutive(NonZeroU32::MIN).count_window(n(10)).no_slow();
+    let handle = handle(settings);
     let down = key("down");
     handle.acquire(&down).expect("closed").conclude(&class(Verdict::Transient));
     handle.force_open(&key("forced"));

@@ -30,27 +30,24 @@ use crate::{
 #[pin_project]
 pub struct ResponseFuture<S: Service<Req>, M, P, Req> {
     #[pin]
-    state: State<S, Req>,
-    desk: Arc<Desk<M, P>>,
+    state: State<S, M, P, Req>,
+    /// That of a call, which is dropped before it.
+    place: Option<Place>,
+    protocol: P,
 }
 
 #[pin_project(project = StateProj)]
-enum State<S: Service<Req>, Req> {
-    Called {
-        // Dropped before its place is given back.
-        #[pin]
-        inner: S::Future,
-        place: Option<Place>,
-    },
+enum State<S: Service<Req>, M, P, Req> {
+    Called(#[pin] S::Future),
     // Boxed, since a timer is large, and who waits has time.
-    Waiting(Pin<Box<Waiting<S, Req>>>),
-    Refused(Reason),
+    Waiting(Pin<Box<Waiting<S, M, P, Req>>>),
+    Refused(Reason, Arc<Desk<M, P>>),
     Done,
 }
 
 /// A call in the queue.
 #[pin_project]
-struct Waiting<S, Req> {
+struct Waiting<S, M, P, Req> {
     service: S,
     request: Option<Req>,
     ticket: Ticket,
@@ -58,6 +55,7 @@ struct Waiting<S, Req> {
     aside: bool,
     /// Why it will be refused, if it waits to the end.
     late: Reason,
+    desk: Arc<Desk<M, P>>,
     #[pin]
     timer: Sleep,
 }
@@ -73,18 +71,21 @@ enum Turn<F, E> {
 
 impl<S: Service<Req>, M, P, Req> ResponseFuture<S, M, P, Req> {
     #[inline]
-    pub(crate) const fn called(inner: S::Future, place: Place, desk: Arc<Desk<M, P>>) -> Self {
-        Self { state: State::Called { inner, place: Some(place) }, desk }
+    pub(crate) const fn called(inner: S::Future, place: Place, protocol: P) -> Self {
+        Self { state: State::Called(inner), place: Some(place), protocol }
     }
+}
 
+impl<S: Service<Req>, M, P: Clone, Req> ResponseFuture<S, M, P, Req> {
     pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, late: Reason, desk: Arc<Desk<M, P>>) -> Self {
-        let timer = sleep_until(ticket.until());
-        let waiting = Waiting { service, request: Some(request), ticket, aside: false, late, timer };
-        Self { state: State::Waiting(Box::pin(waiting)), desk }
+        let (timer, protocol) = (sleep_until(ticket.until()), desk.protocol.clone());
+        let waiting = Waiting { service, request: Some(request), ticket, aside: false, late, desk, timer };
+        Self { state: State::Waiting(Box::pin(waiting)), place: None, protocol }
     }
 
-    pub(crate) const fn refused(reason: Reason, desk: Arc<Desk<M, P>>) -> Self {
-        Self { state: State::Refused(reason), desk }
+    pub(crate) fn refused(reason: Reason, desk: Arc<Desk<M, P>>) -> Self {
+        let protocol = desk.protocol.clone();
+        Self { state: State::Refused(reason, desk), place: None, protocol }
     }
 }
 
@@ -101,26 +102,28 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Called { inner, place } => {
+                StateProj::Called(inner) => {
                     let result = ready!(inner.poll(cx));
-                    let place = place.take();
                     this.state.set(State::Done);
-                    return Poll::Ready(this.desk.protocol.cover(result, place));
+                    return Poll::Ready(this.protocol.cover(result, this.place.take()));
                 }
                 StateProj::Waiting(waiting) => match ready!(waiting.as_mut().poll(cx)) {
-                    Turn::Called(inner, place) => State::Called { inner, place: Some(place) },
+                    Turn::Called(inner, place) => {
+                        *this.place = Some(place);
+                        State::Called(inner)
+                    }
                     Turn::Failed(error) => {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
-                    Turn::Late => State::Refused(waiting.late),
+                    Turn::Late => State::Refused(waiting.late, Arc::clone(&waiting.desk)),
                 },
-                StateProj::Refused(reason) => {
-                    let refusal = this.desk.refusal_for(*reason);
+                StateProj::Refused(reason, desk) => {
+                    let (refusal, desk) = (desk.refusal_for(*reason), Arc::clone(desk));
                     debug!(reason = %refusal, "refused");
                     this.state.set(State::Done);
-                    let result = this.desk.refusal.refuse(refusal.into());
-                    return Poll::Ready(result.and_then(|answer| this.desk.protocol.cover(Ok(answer), None)));
+                    let result = desk.refusal.refuse(refusal.into());
+                    return Poll::Ready(result.and_then(|answer| this.protocol.cover(Ok(answer), None)));
                 }
                 StateProj::Done => panic!("polled after completion"),
             };
@@ -132,9 +135,9 @@ where
 impl<S: Service<Req>, M, P, Req> fmt::Debug for ResponseFuture<S, M, P, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Called { .. } => "called",
+            State::Called(_) => "called",
             State::Waiting(_) => "waiting",
-            State::Refused(_) => "refused",
+            State::Refused(..) => "refused",
             State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
@@ -143,7 +146,7 @@ impl<S: Service<Req>, M, P, Req> fmt::Debug for ResponseFuture<S, M, P, Req> {
 
 // === impl Waiting ===
 
-impl<S, Req> Waiting<S, Req> {
+impl<S, M, P, Req> Waiting<S, M, P, Req> {
     /// Waits for a place and for the inner service, and holds neither while it waits for the other.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<S::Future, S::Error>>
     where
@@ -215,6 +218,7 @@ mod tests {
 
     #[test]
     fn the_future_is_no_larger_than_its_place_asks_for() {
-        assert_eq!(size_of::<Wrapped>(), size_of::<Answer>() + size_of::<Option<Place>>() + 8);
+        assert_eq!(size_of::<Option<Place>>(), 3 * size_of::<u64>());
+        assert_eq!(size_of::<Wrapped>(), size_of::<Answer>() + size_of::<Option<Place>>());
     }
 }

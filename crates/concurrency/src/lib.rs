@@ -42,8 +42,9 @@
 //!
 //! # Cost
 //!
-//! A call that finds a place costs two atomic operations on one word, and a count of references for what it shares; no lock, no
-//! clock and no allocation. Over HTTP the body asks the clock at its beginning and its end. An adaptive limit takes a short lock
+//! A call that finds a place costs two atomic operations on one word, and one count of references; no lock, no clock and no
+//! allocation. That is less than `tower::limit::ConcurrencyLimit` takes in the same place. What says what a call is, is cloned with each
+//! call: keep it small. Over HTTP the body asks the clock at its beginning and its end. An adaptive limit takes a short lock
 //! for each sample. With shares, each place is taken and given back under a short lock; with keys, the key is looked up under one.
 //! A call that waits allocates its turn and a timer. `tracing` events: `queued`, `refused`, `limit changed`.
 //!
@@ -129,6 +130,7 @@ mod model;
 mod protocol;
 mod queue;
 mod service;
+mod standing;
 mod sync;
 mod vegas;
 

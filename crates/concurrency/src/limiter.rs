@@ -15,12 +15,15 @@ use crate::{
     Algorithm, Criticality, Heard, Queue, Sample, Shares,
     gate::{Entry, Gate},
     queue::Turn,
+    standing::{Moment, Standing},
 };
 
 /// The calls of one target, or of one key.
 pub(crate) struct Limiter {
     gate: Gate,
     algorithm: Option<Mutex<Box<dyn Algorithm>>>,
+    /// What calls are timed by.
+    base: Instant,
 }
 
 /// How each limiter of a layer is made.
@@ -41,9 +44,7 @@ pub(crate) enum Limit {
 #[derive(Debug)]
 pub(crate) struct Permit {
     limiter: Arc<Limiter>,
-    class: Criticality,
-    /// How many were taken, this one included, when it was.
-    in_flight: u32,
+    standing: Standing,
 }
 
 /// A turn in the queue. It is given up when this is dropped, and with it a place that it was given.
@@ -88,13 +89,17 @@ impl Limiter {
                 (algorithm.limit(), Some(Mutex::new(algorithm)))
             }
         };
-        Arc::new(Self { gate: Gate::new(limit, settings.queue, settings.shares), algorithm })
+        let gate = Gate::new(limit, settings.queue, settings.shares);
+        Arc::new(Self { gate, algorithm, base: Instant::now() })
     }
 
-    /// Takes a place without a look at the queue, if nobody is in it.
+    /// Takes a place without a look at the queue, if nobody is in it. Gives the limiter back otherwise.
     #[inline]
-    pub(crate) fn try_admit(self: &Arc<Self>, class: Criticality) -> Option<Permit> {
-        self.gate.try_pass().map(|in_flight| self.permit(class, in_flight))
+    pub(crate) fn try_admit(self: Arc<Self>, class: Criticality) -> Result<Permit, Arc<Self>> {
+        match self.gate.try_pass() {
+            Some(in_flight) => Ok(Permit { limiter: self, standing: Standing::new(class, in_flight) }),
+            None => Err(self),
+        }
     }
 
     /// Takes a place or a turn. See [`Gate::enter`] for `times`.
@@ -154,7 +159,7 @@ impl Limiter {
     }
 
     fn permit(self: &Arc<Self>, class: Criticality, in_flight: u32) -> Permit {
-        Permit { limiter: Arc::clone(self), class, in_flight }
+        Permit { limiter: Arc::clone(self), standing: Standing::new(class, in_flight) }
     }
 }
 
@@ -177,21 +182,23 @@ impl fmt::Debug for Settings {
 // === impl Permit ===
 
 impl Permit {
-    /// Begins to measure the call, if somebody wants to know.
+    /// Asks when the call begins, if somebody wants to know how long it takes.
     #[inline]
-    pub(crate) fn meter(&self) -> Option<Meter> {
-        self.limiter.is_adaptive().then(|| Meter {
-            limiter: Arc::clone(&self.limiter),
-            started: Instant::now(),
-            in_flight: self.in_flight,
-        })
+    pub(crate) fn begin(&self) -> Option<Moment> {
+        self.limiter.is_adaptive().then(|| Moment::new(Instant::now().saturating_duration_since(self.limiter.base)))
+    }
+
+    /// Measures a call that began at `started`.
+    pub(crate) fn meter(&self, started: Moment) -> Meter {
+        let started = self.limiter.base + started.since_base();
+        Meter { limiter: Arc::clone(&self.limiter), started, in_flight: self.standing.in_flight() }
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.limiter.gate.give_back(self.class);
+        self.limiter.gate.give_back(self.standing.class());
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     Alike, ByExtension, Criticality, Rank, ResponseBody,
     body::{Tally, Watch},
     limiter::{Meter, Permit},
+    standing::Moment,
 };
 
 /// What a layer reads of a request.
@@ -39,7 +40,8 @@ pub trait Cover<Res, Err> {
 #[derive(Debug)]
 pub struct Place {
     permit: Permit,
-    meter: Option<Meter>,
+    /// When the call began, if that matters.
+    started: Option<Moment>,
 }
 
 /// What an adaptive limit goes by.
@@ -80,8 +82,12 @@ pub struct ByResult;
 impl Place {
     #[inline]
     pub(crate) fn begin(permit: Permit) -> Self {
-        let meter = permit.meter();
-        Self { permit, meter }
+        let started = permit.begin();
+        Self { permit, started }
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.started.map(|started| self.permit.meter(started))
     }
 }
 
@@ -108,16 +114,17 @@ where
     type Response = Response<ResponseBody<B>>;
 
     fn cover(&self, result: Result<Response<B>, E>, place: Option<Place>) -> Result<Self::Response, E> {
-        let Some(Place { permit, meter }) = place else {
+        let Some(place) = place else {
             return result.map(|response| response.map(ResponseBody::without_place));
         };
         let now = Instant::now();
-        let meter = meter.filter(|meter| {
+        let meter = place.meter().filter(|meter| {
             let class = self.classify.classify(result.as_ref());
             meter.failed(&class);
             class.verdict == Verdict::Success
         });
         let response = result?;
+        let permit = place.permit;
         let Some(meter) = meter else {
             return Ok(response.map(|body| ResponseBody::new(body, permit, None, None, now)));
         };
@@ -164,15 +171,32 @@ where
 {
     type Response = Res;
 
+    #[inline]
     fn cover(&self, result: Result<Res, Err>, place: Option<Place>) -> Result<Res, Err> {
-        if let Some(meter) = place.and_then(|place| place.meter) {
-            let class = self.classify.classify(result.as_ref());
-            match class.verdict {
-                Verdict::Success => meter.first_content(Instant::now()),
-                _ => meter.failed(&class),
+        if let Some(Place { permit, started }) = place {
+            match started {
+                None => drop(permit),
+                Some(started) => self.measure(permit, started, result.as_ref()),
             }
         }
         result
+    }
+}
+
+impl<C, R> PlainProtocol<C, R> {
+    /// Gives the place back, and tells how the call went.
+    #[inline(never)]
+    fn measure<Res, Err>(&self, permit: Permit, started: Moment, result: Result<&Res, &Err>)
+    where
+        C: Classify<Res, Err>,
+    {
+        let meter = permit.meter(started);
+        drop(permit);
+        let class = self.classify.classify(result);
+        match class.verdict {
+            Verdict::Success => meter.first_content(Instant::now()),
+            _ => meter.failed(&class),
+        }
     }
 }
 

@@ -11,8 +11,10 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    Cover, Criticality, HttpProtocol, Place, Protocol, ResponseFuture, Select, Shared, error::Reason, keyed::Selected,
-    layer::Desk, limiter::Admission,
+    Cover, Criticality, HttpProtocol, Place, Protocol, ResponseFuture, Select, Shared,
+    error::Reason,
+    layer::Desk,
+    limiter::{Admission, Limiter},
 };
 
 /// Bounds how many calls are under way. See the [crate docs](crate).
@@ -41,7 +43,7 @@ impl<S, M, P, K, Req> Service<Req> for Concurrency<S, M, P, K>
 where
     S: Service<Req> + Clone,
     M: Refuse<Refusal, S::Response, S::Error>,
-    P: Protocol<Req> + Cover<S::Response, S::Error>,
+    P: Protocol<Req> + Cover<S::Response, S::Error> + Clone,
     K: Select<Req>,
 {
     type Response = P::Response;
@@ -59,22 +61,22 @@ where
         };
         let class = self.desk.protocol.criticality(&request);
         match selected.0.try_admit(class) {
-            Some(permit) => {
+            Ok(permit) => {
                 // Before the call, so that a panic in it gives the place back.
                 let place = Place::begin(permit);
-                ResponseFuture::called(self.inner.call(request), place, Arc::clone(&self.desk))
+                ResponseFuture::called(self.inner.call(request), place, self.desk.protocol.clone())
             }
-            None => self.wait(request, class, &selected),
+            Err(limiter) => self.wait(request, class, &limiter),
         }
     }
 }
 
 impl<S: Clone, M, P, K> Concurrency<S, M, P, K> {
     #[inline(never)]
-    fn wait<Req>(&mut self, request: Req, class: Criticality, selected: &Selected) -> ResponseFuture<S, M, P, Req>
+    fn wait<Req>(&mut self, request: Req, class: Criticality, limiter: &Arc<Limiter>) -> ResponseFuture<S, M, P, Req>
     where
         S: Service<Req>,
-        P: Protocol<Req>,
+        P: Protocol<Req> + Clone,
     {
         let protocol = &self.desk.protocol;
         let (mut reason, mut by_deadline) = (Reason::Full, false);
@@ -89,10 +91,10 @@ impl<S: Clone, M, P, K> Concurrency<S, M, P, K> {
             }
             Some((now, deadline.map_or(until, |at| at.min(until))))
         };
-        match selected.0.admit(class, times) {
+        match limiter.admit(class, times) {
             Admission::Free(permit) => {
                 let place = Place::begin(permit);
-                ResponseFuture::called(self.inner.call(request), place, Arc::clone(&self.desk))
+                ResponseFuture::called(self.inner.call(request), place, self.desk.protocol.clone())
             }
             Admission::Wait(ticket) => {
                 debug!("queued");
@@ -107,6 +109,7 @@ impl<S: Clone, M, P, K> Concurrency<S, M, P, K> {
     fn refused<Req>(&mut self, reason: Reason) -> ResponseFuture<S, M, P, Req>
     where
         S: Service<Req>,
+        P: Clone,
     {
         drop(self.give_up_readiness());
         ResponseFuture::refused(reason, Arc::clone(&self.desk))
