@@ -1,0 +1,9 @@
+//! What the layer promises, through its public interface.
+
+mod handle;
+mod headers;
+mod keys;
+mod robustness;
+mod settling;
+mod support;
+mod waiting;
