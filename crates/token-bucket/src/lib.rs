@@ -129,6 +129,7 @@ mod limit;
 mod limiter;
 #[cfg(test)]
 mod model;
+mod operator;
 mod protocol;
 mod queue;
 mod reservation;

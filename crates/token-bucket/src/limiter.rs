@@ -7,7 +7,6 @@ use std::{
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
-    time::Duration,
 };
 
 use buttress_core::Label;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    Bucket, Costs, Dimension, Fingerprint, Limits, Queue, Settling, Shortage, Standing,
+    Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
     shard::{Kept, Shard},
 };
 
@@ -34,25 +33,25 @@ pub(crate) struct Settings {
 /// which nothing is allocated for a key that is known, and nothing of a caller's is run.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    rules: RwLock<Rules>,
+    pub(crate) rules: RwLock<Rules>,
     /// Counts the changes to the rules.
-    version: AtomicU32,
-    shards: Box<[Mutex<Shard>]>,
+    pub(crate) version: AtomicU32,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
     max_per_shard: usize,
     /// What all keys share for which there is no room.
     overflow: Mutex<Kept>,
     pub(crate) queue: Queue,
     pub(crate) settling: Settling,
-    waiting: AtomicUsize,
-    evicted: AtomicU64,
-    overflowed: AtomicU64,
+    pub(crate) waiting: AtomicUsize,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) overflowed: AtomicU64,
     epoch: Instant,
 }
 
 #[derive(Debug)]
-struct Rules {
-    tiers: Vec<(Label, Limits)>,
-    overrides: HashMap<Fingerprint, Limits>,
+pub(crate) struct Rules {
+    pub(crate) tiers: Vec<(Label, Limits)>,
+    pub(crate) overrides: HashMap<Fingerprint, Limits>,
 }
 
 /// Whose bucket a call takes from.
@@ -84,7 +83,6 @@ pub(crate) enum Not {
 /// More keys than this need more than one lock.
 const KEYS_OF_A_SHARD: usize = 512;
 const MOST_SHARDS: usize = 64;
-const MOST_OVERRIDES: usize = 65_536;
 
 // === impl Limiter ===
 
@@ -215,7 +213,7 @@ impl Limiter {
         kept.refit(limits, version, owner.tier, now);
     }
 
-    fn limits_of(&self, owner: Owner) -> Limits {
+    pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
         let rules = self.rules();
         let tier = || rules.tiers.get(usize::from(owner.tier)).unwrap_or(&rules.tiers[0]).1.clone();
         rules.overrides.get(&owner.key).cloned().unwrap_or_else(tier)
@@ -264,110 +262,7 @@ impl Taken {
     }
 }
 
-// What an operator does.
-impl Limiter {
-    pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
-        self.change(|rules| match rules.tiers.iter_mut().find(|(tier, _)| tier.as_str() == name) {
-            Some((_, known)) => {
-                *known = limits;
-                true
-            }
-            None => false,
-        })
-    }
-
-    pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
-        let done = self.change(|rules| match limits {
-            Some(limits) if rules.overrides.len() < MOST_OVERRIDES || rules.overrides.contains_key(&key) => {
-                rules.overrides.insert(key, limits);
-                true
-            }
-            Some(_) => false,
-            None => rules.overrides.remove(&key).is_some(),
-        });
-        self.touch(key, |_| {});
-        done
-    }
-
-    fn change(&self, f: impl FnOnce(&mut Rules) -> bool) -> bool {
-        let done = f(&mut self.rules.write().unwrap_or_else(PoisonError::into_inner));
-        self.version.fetch_add(1, Ordering::Release);
-        // Whoever waits may find that there is enough under the new rules.
-        let first = |shard: &Mutex<Shard>| lock(shard).all_first();
-        self.shards.iter().flat_map(first).for_each(Waker::wake);
-        done
-    }
-
-    /// Changes the buckets of a key, if it is known.
-    pub(crate) fn touch<T>(&self, key: Fingerprint, f: impl FnOnce(&mut Kept) -> T) -> Option<T> {
-        let mut shard = self.shard(key);
-        let done = shard.kept.get_mut(&key).map(f);
-        let first = shard.first(key);
-        drop(shard);
-        first.into_iter().for_each(Waker::wake);
-        done
-    }
-
-    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        let now = self.nanos(now);
-        let mut shard = self.shard(owner.key);
-        let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
-        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, now) {
-            let Kept { bucket, limits, .. } = kept;
-            bucket.observe(limits, dimension, left, full_in, now);
-        }
-    }
-
-    /// Returns how the limits of a key stand; those of a key that is not known are all full.
-    pub(crate) fn standings(&self, owner: Owner, now: Instant) -> Vec<Standing> {
-        let now = self.nanos(now);
-        let mut shard = self.shard(owner.key);
-        match shard.kept.get_mut(&owner.key) {
-            Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
-            None => {
-                let limits = self.limits_of(owner);
-                Bucket::full(&limits, now).standings(&limits, now).collect()
-            }
-        }
-    }
-
-    pub(crate) fn list(&self, most: usize, now: Instant) -> Vec<(Fingerprint, Vec<Standing>)> {
-        let now = self.nanos(now);
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            let standing =
-                |(key, kept): (&Fingerprint, &mut Kept)| (*key, kept.bucket.standings(&kept.limits, now).collect());
-            all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
-        }
-        all
-    }
-
-    pub(crate) fn sweep(&self, now: Instant) -> usize {
-        let now = self.nanos(now);
-        let swept = self.shards.iter().map(|shard| lock(shard).sweep(now)).sum();
-        self.evicted.fetch_add(swept as u64, Ordering::Relaxed);
-        swept
-    }
-
-    pub(crate) fn keys(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).kept.len()).sum()
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn overflowed(&self) -> u64 {
-        self.overflowed.load(Ordering::Relaxed)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that runs under these locks can panic half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

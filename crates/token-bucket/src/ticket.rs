@@ -61,12 +61,16 @@ impl Wish {
     ///
     /// Says why there is none.
     pub(crate) fn enter(self, limiter: &Arc<Limiter>, not: Not, now: Instant) -> Result<Ticket, Box<RateLimited>> {
-        let Self { owner, costs, flow, weight, deadline } = self;
+        let Self { owner, costs, flow, deadline, .. } = self;
         let shortage = match not {
             Not::Short(shortage) => Some(shortage),
             Not::Behind => None,
         };
-        let refuse = |reason, wait| Err(refused(limiter, owner, reason, shortage.clone(), wait, now));
+        let refuse = |reason, wait| {
+            // Who is behind others is told what it lacks, if it lacks anything by itself.
+            let shortage = shortage.clone().or_else(|| limiter.shortage(owner, &costs, now));
+            Err(refused(limiter, owner, reason, shortage, wait, now))
+        };
         if shortage.as_ref().is_some_and(Shortage::is_never) {
             return refuse(Reason::Short, None);
         }
@@ -78,44 +82,51 @@ impl Wish {
             return refuse(Reason::Short, alone);
         }
         let until = limiter.queue.until(now, deadline);
+        let lined_up = self.line_up(limiter, until, now);
+        match lined_up.place {
+            Some(place) => {
+                let limiter = Arc::clone(limiter);
+                Ok(Ticket { limiter, owner, flow, costs, place, until, at: At::Line })
+            }
+            None => refuse(Reason::Short, lined_up.wait.map(Duration::from_nanos).or(alone)),
+        }
+    }
+
+    /// Enters the line of the bucket, unless the call could not be served in time, or there is no room.
+    fn line_up(self, limiter: &Limiter, until: Instant, now: Instant) -> LinedUp {
+        let Self { owner, costs, flow, weight, .. } = self;
         let nanos = limiter.nanos(now);
         let mut guard = limiter.shard(owner.key);
         let shard = &mut *guard;
-        let Some(kept) = limiter.kept(shard, owner, nanos) else {
-            // Keys for which there is no room have no queue either.
-            drop(guard);
-            return refuse(Reason::Short, alone);
-        };
-        // The line is found again by the key: `kept` borrows the whole shard.
-        kept.waiting = true;
-        let line = shard.lines.entry(owner.key).or_default();
+        if limiter.kept(shard, owner, nanos).is_none() {
+            // Keys for which there is no room have no line either.
+            return LinedUp { place: None, wait: None };
+        }
         let kept = shard.kept.get_mut(&owner.key).expect("it is there since a moment");
+        let line = shard.lines.entry(owner.key).or_default();
         let place = line.place(flow);
         let wait = kept.bucket.wait_behind(&kept.limits, &line.before(place), &costs, nanos);
         let in_time = wait.and_then(|wait| now.checked_add(Duration::from_nanos(wait))).is_some_and(|at| at <= until);
-        let mut overtaken = None;
-        let room = in_time && {
-            let full = line.len() >= limiter.queue.length;
-            overtaken = if full { line.make_room(flow) } else { None };
-            (!full || overtaken.is_some()) && limiter.begin_to_wait()
-        };
-        if room {
+        let full = line.len() >= limiter.queue.length;
+        let overtaken = if in_time && full { line.make_room(flow) } else { None };
+        let entered = in_time && (!full || overtaken.is_some()) && limiter.begin_to_wait();
+        if entered {
             line.enter(place, flow, weight, costs, &kept.limits);
+            kept.waiting = true;
         }
         if line.len() == 0 {
-            shard.lines.remove(&owner.key);
-            kept.waiting = false;
+            shard.left(owner.key);
         }
-        let short = || kept.bucket.check(&kept.limits, &costs, nanos).err();
-        let shortage = if room { None } else { shortage.or_else(short) };
         drop(guard);
         overtaken.flatten().into_iter().for_each(Waker::wake);
-        if !room {
-            return Err(refused(limiter, owner, Reason::Short, shortage, wait.map(Duration::from_nanos), now));
-        }
-        let limiter = Arc::clone(limiter);
-        Ok(Ticket { limiter, owner, flow, costs, place, until, at: At::Line })
+        LinedUp { place: entered.then_some(place), wait }
     }
+}
+
+/// Where a call stands in line, and how long it would have to wait, in nanoseconds.
+struct LinedUp {
+    place: Option<Place>,
+    wait: Option<u64>,
 }
 
 pub(crate) fn deadline_of<B>(request: &http::Request<B>) -> Option<Instant> {

@@ -3,6 +3,7 @@
 mod handle;
 mod headers;
 mod keys;
+mod model;
 mod robustness;
 mod settling;
 mod support;
