@@ -212,3 +212,22 @@ fn poll_expired(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// A service whose future holds four numbers.
+    type Inner = tower::util::ServiceFn<fn(u64) -> Answer>;
+    type Answer = std::future::Ready<Result<[u64; 4], Infallible>>;
+    type Wrapped =
+        ResponseFuture<Inner, buttress_core::HttpRefusal, crate::PlainProtocol, crate::Callers, crate::OneRequest, u64>;
+
+    #[test]
+    fn the_future_is_no_larger_than_its_reservation_asks_for() {
+        assert!(size_of::<Reservation>() <= 160, "{}", size_of::<Reservation>());
+        let most = size_of::<Answer>() + size_of::<Reservation>() + 24;
+        assert!(size_of::<Wrapped>() <= most, "{} of {most}", size_of::<Wrapped>());
+    }
+}

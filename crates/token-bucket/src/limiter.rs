@@ -37,9 +37,9 @@ pub(crate) struct Limiter {
     /// Counts the changes to the rules.
     pub(crate) version: AtomicU32,
     pub(crate) shards: Box<[Mutex<Shard>]>,
-    max_per_shard: usize,
+    pub(crate) max_per_shard: usize,
     /// What all keys share for which there is no room.
-    overflow: Mutex<Kept>,
+    pub(crate) overflow: Mutex<Kept>,
     pub(crate) queue: Queue,
     pub(crate) settling: Settling,
     pub(crate) waiting: AtomicUsize,

@@ -75,8 +75,14 @@ impl Limiter {
     pub(crate) fn standings(&self, owner: Owner, now: Instant) -> Vec<Standing> {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
+        let full = shard.kept.len() >= self.max_per_shard;
         match shard.kept.get_mut(&owner.key) {
             Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
+            // A key for which there is no room takes from what all such keys share.
+            None if full => {
+                let kept = &mut *lock(&self.overflow);
+                kept.bucket.standings(&kept.limits, now).collect()
+            }
             None => {
                 let limits = self.limits_of(owner);
                 Bucket::full(&limits, now).standings(&limits, now).collect()

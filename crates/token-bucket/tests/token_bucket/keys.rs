@@ -64,6 +64,8 @@ async fn where_all_keys_are_busy_new_ones_share_one_bucket_and_are_not_without_a
     }
     assert_eq!((served, probe.calls()), (60, 60), "50 keys once each, and 10 for all the others");
     assert_eq!((layer.handle().keys(), layer.handle().overflowed()), (50, 1_950));
+    let refused = send(&service, from("9999", 0, 0)).await;
+    assert_eq!(refused.headers()["x-ratelimit-remaining-requests"], "0", "of the bucket that it takes from");
     // An operator's word is kept in any case.
     let named = layer.handle().fingerprint(&77_777_u64);
     assert!(layer.handle().set_override(named, requests(2)));
