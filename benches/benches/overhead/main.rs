@@ -5,6 +5,7 @@
 //! depend on the machine: compare them within one run only. Allocations are exact, and the bench fails if one that was
 //! promised away is there.
 
+mod bucket_cases;
 mod concurrency_cases;
 mod http_cases;
 mod measure;
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         plain_cases::group().measure(effort),
         concurrency_cases::plain().measure(effort),
         concurrency_cases::http().measure(effort),
+        bucket_cases::one_key().measure(effort),
+        bucket_cases::a_million_keys().measure(effort),
+        bucket_cases::http().measure(effort),
+        bucket_cases::axum().measure(effort),
         http_cases::calls().measure(effort),
         http_cases::stamps().measure(effort),
         http_cases::stamps_that_grow().measure(effort),
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
         broken.extend(report.broken_promises());
     }
     println!("{}", concurrency_cases::contended(if quick { 11 } else { 51 }));
+    println!("{}", bucket_cases::memory());
     for promise in &broken {
         eprintln!("broken promise: {promise}");
     }
