@@ -6,6 +6,7 @@
 //! only. Allocations are exact, and the bench fails if one that was promised away is there.
 
 mod breaker_cases;
+mod bucket_cases;
 mod concurrency_cases;
 mod gate_cases;
 mod http_cases;
@@ -35,6 +36,10 @@ const GROUPS: &[(&str, fn(Effort) -> Report)] = &[
     ("breaker", |effort| breaker_cases::keyed().measure(effort)),
     ("breaker", |effort| breaker_cases::windows().measure(effort)),
     ("breaker", |effort| breaker_cases::open().measure(effort)),
+    ("bucket", |effort| bucket_cases::one_key().measure(effort)),
+    ("bucket", |effort| bucket_cases::a_million_keys().measure(effort)),
+    ("bucket", |effort| bucket_cases::http().measure(effort)),
+    ("bucket", |effort| bucket_cases::axum().measure(effort)),
 ];
 
 fn main() -> ExitCode {
@@ -63,6 +68,9 @@ fn main() -> ExitCode {
     }
     if wanted("breaker") {
         println!("{}", breaker_cases::two_threads(if quick { 200_000 } else { 2_000_000 }));
+    }
+    if wanted("bucket") {
+        println!("{}", bucket_cases::memory());
     }
     for promise in &broken {
         eprintln!("broken promise: {promise}");

@@ -1,0 +1,121 @@
+//! Why a call was not let in.
+
+use std::{error::Error, fmt, time::Duration};
+
+use buttress_core::{Refusal, RefusalKind};
+
+use crate::{Limit, Shortage, Standing};
+
+/// Why a call was not let in. It is in the extensions of the response that refuses.
+#[derive(Clone, Debug)]
+pub struct RateLimited {
+    reason: Reason,
+    shortage: Option<Shortage>,
+    /// Counted with those who wait before it.
+    wait: Option<Duration>,
+    standings: Vec<Standing>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// There is not enough, and it may not wait, or not for long enough, or too many do.
+    Short,
+    /// It had begun to wait, and was not served.
+    Late,
+    /// Its deadline had passed when it came.
+    Deadline,
+}
+
+// === impl RateLimited ===
+
+impl RateLimited {
+    pub(crate) const fn new(reason: Reason, shortage: Option<Shortage>, wait: Option<Duration>) -> Self {
+        Self { reason, shortage, wait, standings: Vec::new() }
+    }
+
+    pub(crate) fn with_standings(mut self, standings: Vec<Standing>) -> Self {
+        self.standings = standings;
+        self
+    }
+
+    /// Returns the limits that had too little left; of a call that can never pass, those that are too small for it.
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.shortage.iter().flat_map(Shortage::limits)
+    }
+
+    /// Returns after how long the call can pass, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    /// Returns whether the call asks for more than there can ever be at once.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.shortage.as_ref().is_some_and(Shortage::is_never)
+    }
+
+    /// Returns whether a [quota](Limit::quota) is used up.
+    #[must_use]
+    pub fn is_quota(&self) -> bool {
+        !self.is_never() && self.shortage.as_ref().is_some_and(Shortage::is_quota)
+    }
+
+    /// Returns whether the call's deadline had passed before it came.
+    #[must_use]
+    pub fn is_deadline(&self) -> bool {
+        self.reason == Reason::Deadline
+    }
+
+    pub(crate) fn standings(&self) -> &[Standing] {
+        &self.standings
+    }
+
+    pub(crate) fn wait_for(&self, limit: &Limit) -> Option<Duration> {
+        self.shortage.as_ref()?.wait_for(limit.name())
+    }
+
+    fn kind(&self) -> RefusalKind {
+        match () {
+            () if self.is_deadline() => RefusalKind::DeadlineExceeded,
+            () if self.is_never() => RefusalKind::TooLarge,
+            () if self.is_quota() => RefusalKind::QuotaExhausted,
+            () => RefusalKind::RateLimited,
+        }
+    }
+}
+
+impl fmt::Display for RateLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind() {
+            RefusalKind::DeadlineExceeded => "the deadline passed before the call could wait for its turn",
+            RefusalKind::TooLarge => "the request is larger than can ever be let in",
+            RefusalKind::QuotaExhausted => "the quota is used up",
+            _ if self.reason == Reason::Late => "the rate limit is reached, and there was not enough in time",
+            _ => "the rate limit is reached",
+        })?;
+        for (at, limit) in self.limits().enumerate() {
+            let (before, name) = (if at == 0 { ": " } else { ", " }, limit.name().as_str());
+            write!(f, "{before}{name} of {} {} in {:?}", limit.refill(), limit.dimension().unit(), limit.period())?;
+            if self.is_never() {
+                write!(f, ", {} at once", limit.capacity())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error for RateLimited {}
+
+impl From<&RateLimited> for Refusal {
+    fn from(error: &RateLimited) -> Self {
+        let refusal = Self::new(error.kind(), error.to_string());
+        match (error.kind(), error.wait) {
+            (RefusalKind::RateLimited, Some(wait)) => refusal.with_retry_after(wait).retryable(),
+            (RefusalKind::RateLimited, None) => refusal.retryable(),
+            // It is worth knowing when, and not worth asking before.
+            (RefusalKind::QuotaExhausted, Some(wait)) => refusal.with_retry_after(wait).hopeless(),
+            _ => refusal.hopeless(),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A call and its reservation.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use buttress_core::{Refusal, Refuse};
+use pin_project::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower_service::Service;
+use tracing::debug;
+
+use crate::{
+    Cover, Fingerprint, RateLimited, Reservation,
+    layer::Desk,
+    ticket::{Ticket, Turn},
+};
+
+/// The future of [`TokenBucket`](crate::TokenBucket).
+///
+/// # Cancel safety
+///
+/// Dropping it drops the call and settles it as one that was [given up](crate::Settling::dropped), or gives up its turn in the
+/// queue, where it holds nothing.
+#[pin_project]
+pub struct ResponseFuture<S: Service<Req>, M, P, C, E, Req> {
+    #[pin]
+    state: State<S, Req>,
+    desk: Arc<Desk<M, P, C, E>>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<S: Service<Req>, Req> {
+    Called {
+        // Dropped before it is settled.
+        #[pin]
+        inner: S::Future,
+        reservation: Option<Reservation>,
+    },
+    // Boxed, since a timer is large, and who waits has time.
+    Waiting(Pin<Box<Waiting<S, Req>>>),
+    Refused(Box<RateLimited>, Fingerprint),
+    Done,
+}
+
+/// A call in the queue.
+#[pin_project]
+struct Waiting<S, Req> {
+    service: S,
+    request: Option<Req>,
+    ticket: Ticket,
+    /// It has had its turn, and waits for the inner service. What it had taken is somebody else's meanwhile.
+    aside: bool,
+    key: Fingerprint,
+    #[pin]
+    timer: Sleep,
+}
+
+/// What comes of waiting.
+enum Waited<F, E> {
+    Called(F, Reservation),
+    Failed(E),
+    Refused(Box<RateLimited>),
+}
+
+// === impl ResponseFuture ===
+
+impl<S: Service<Req>, M, P, C, E, Req> ResponseFuture<S, M, P, C, E, Req> {
+    #[inline]
+    pub(crate) const fn called(inner: S::Future, reservation: Reservation, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        Self { state: State::Called { inner, reservation: Some(reservation) }, desk }
+    }
+
+    pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        let (timer, key) = (sleep_until(ticket.until()), ticket.key());
+        let waiting = Waiting { service, request: Some(request), ticket, aside: false, key, timer };
+        Self { state: State::Waiting(Box::pin(waiting)), desk }
+    }
+
+    pub(crate) const fn refused(why: Box<RateLimited>, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        Self { state: State::Refused(why, key), desk }
+    }
+}
+
+impl<S, M, P, C, E, Req> Future for ResponseFuture<S, M, P, C, E, Req>
+where
+    S: Service<Req> + Clone,
+    M: Refuse<Refusal, S::Response, S::Error>,
+    P: Cover<S::Response, S::Error>,
+{
+    type Output = Result<P::Response, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Called { inner, reservation } => {
+                    let result = ready!(inner.poll(cx));
+                    let reservation = reservation.take().expect("polled after completion");
+                    this.state.set(State::Done);
+                    return Poll::Ready(this.desk.protocol.cover(result, reservation));
+                }
+                StateProj::Waiting(waiting) => match ready!(waiting.as_mut().poll(cx)) {
+                    Waited::Called(inner, reservation) => State::Called { inner, reservation: Some(reservation) },
+                    Waited::Failed(error) => {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(error));
+                    }
+                    Waited::Refused(why) => State::Refused(why, waiting.key),
+                },
+                StateProj::Refused(why, key) => {
+                    debug!(%key, reason = %why, "refused");
+                    let result = this.desk.refusal.refuse(Refusal::from(&**why));
+                    let result = this.desk.protocol.refused(result, RateLimited::clone(why));
+                    this.state.set(State::Done);
+                    return Poll::Ready(result);
+                }
+                StateProj::Done => panic!("polled after completion"),
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S: Service<Req>, M, P, C, E, Req> fmt::Debug for ResponseFuture<S, M, P, C, E, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Called { .. } => "called",
+            State::Waiting(_) => "waiting",
+            State::Refused(..) => "refused",
+            State::Done => "done",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+// === impl Waiting ===
+
+impl<S, Req> Waiting<S, Req> {
+    /// Waits for its turn and for the inner service, and holds neither while it waits for the other.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited<S::Future, S::Error>>
+    where
+        S: Service<Req> + Clone,
+    {
+        let mut this = self.project();
+        loop {
+            let now = Instant::now();
+            let mut ready = false;
+            if *this.aside {
+                ready = match this.service.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Waited::Failed(error)),
+                    Poll::Pending => false,
+                };
+                if ready && !this.ticket.come_back(now) {
+                    return Poll::Ready(Waited::Refused(this.ticket.refused(None, now)));
+                }
+                *this.aside = !ready;
+            }
+            let mut again = this.ticket.until();
+            if !*this.aside {
+                match this.ticket.poll(cx.waker(), now) {
+                    Turn::Never(shortage) => {
+                        return Poll::Ready(Waited::Refused(this.ticket.refused(shortage, now)));
+                    }
+                    Turn::Later(at) => again = at.min(again),
+                    Turn::Now(reservation) => {
+                        match if ready { Poll::Ready(Ok(())) } else { this.service.poll_ready(cx) } {
+                            Poll::Ready(Ok(())) => {
+                                let request = this.request.take().expect("who waits is called once");
+                                return Poll::Ready(Waited::Called(this.service.call(request), reservation));
+                            }
+                            Poll::Ready(Err(error)) => {
+                                reservation.cancel(now);
+                                return Poll::Ready(Waited::Failed(error));
+                            }
+                            Poll::Pending => {
+                                this.ticket.step_aside(reservation, now);
+                                *this.aside = true;
+                            }
+                        }
+                    }
+                }
+                if ready {
+                    // The inner service is ready and it is not this call's turn: it must not be kept from others.
+                    let clone = this.service.clone();
+                    *this.service = clone;
+                }
+            }
+            if now >= this.ticket.until() {
+                return Poll::Ready(Waited::Refused(this.ticket.refused(None, now)));
+            }
+            if this.timer.deadline() != again {
+                this.timer.as_mut().reset(again);
+            }
+            ready!(poll_expired(this.timer.as_mut(), cx));
+        }
+    }
+}
+
+/// Polls a timer that fires even in a task that never rests: the clock can always be asked, whatever share of the task's turn
+/// is used up.
+fn poll_expired(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    let at = timer.deadline();
+    match timer.poll(cx) {
+        Poll::Pending if Instant::now() < at => Poll::Pending,
+        Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// A service whose future holds four numbers.
+    type Inner = tower::util::ServiceFn<fn(u64) -> Answer>;
+    type Answer = std::future::Ready<Result<[u64; 4], Infallible>>;
+    type Wrapped =
+        ResponseFuture<Inner, buttress_core::HttpRefusal, crate::PlainProtocol, crate::Callers, crate::OneRequest, u64>;
+
+    #[test]
+    fn the_future_is_no_larger_than_its_reservation_asks_for() {
+        assert!(size_of::<Reservation>() <= 160, "{}", size_of::<Reservation>());
+        let most = size_of::<Answer>() + size_of::<Reservation>() + 24;
+        assert!(size_of::<Wrapped>() <= most, "{} of {most}", size_of::<Wrapped>());
+    }
+}

@@ -1,0 +1,129 @@
+//! A look at buckets, and a hand on them.
+
+use std::{hash::Hash, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    Costs, Dimension, Fingerprint, Limits, Reservation, Secret, Shortage, Standing,
+    limiter::{Limiter, Owner},
+};
+
+/// Reads buckets, changes their limits while they are in use, and takes from them by hand. Clones are one.
+///
+/// Keys are told by their [fingerprints](Fingerprint): see [`fingerprint`](Self::fingerprint).
+#[derive(Clone, Debug)]
+pub struct LimitsHandle {
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) secret: Secret,
+}
+
+// === impl LimitsHandle ===
+
+impl LimitsHandle {
+    /// Returns the fingerprint of the key that hashes as `value` does: a `str` for what is read from a header, an
+    /// [address](crate::network) for [`ByIp`](crate::ByIp), the value itself otherwise.
+    pub fn fingerprint(&self, value: &(impl Hash + ?Sized)) -> Fingerprint {
+        self.secret.of(value)
+    }
+
+    /// Asks whether `costs` could be taken now from the buckets of `key`, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns which limits are short, and for how long.
+    pub fn check(&self, key: Fingerprint, costs: &Costs, now: Instant) -> Result<(), Shortage> {
+        self.limiter.shortage(owner(key), costs, now).map_or(Ok(()), Err)
+    }
+
+    /// Takes `costs` from the buckets of `key`, or nothing. Calls that wait for them are not asked.
+    ///
+    /// # Errors
+    ///
+    /// Returns which limits are short, and for how long.
+    pub fn reserve(&self, key: Fingerprint, costs: Costs, now: Instant) -> Result<Reservation, Shortage> {
+        match self.limiter.take(owner(key), costs, now) {
+            Ok(taken) => Ok(Reservation::new(Arc::clone(&self.limiter), taken)),
+            Err(shortage) => Err(shortage),
+        }
+    }
+
+    /// Returns how the limits of a key stand. Those of a key that is not known are full.
+    #[must_use]
+    pub fn standings(&self, key: Fingerprint, now: Instant) -> Vec<Standing> {
+        self.limiter.standings(owner(key), now)
+    }
+
+    /// Returns up to `most` of the keys that are known, in no order, and how they stand.
+    #[must_use]
+    pub fn list(&self, most: usize, now: Instant) -> Vec<(Fingerprint, Vec<Standing>)> {
+        self.limiter.list(most, now)
+    }
+
+    /// Sets the limits of a tier; `default` is the name of the one that is there without tiers. What keys have used of a limit
+    /// stays used of the new one of the same name. Returns whether there is such a tier.
+    #[must_use = "a misspelt tier changes nothing"]
+    pub fn set_tier(&self, name: &str, limits: impl Into<Limits>) -> bool {
+        self.limiter.set_tier(name, limits.into())
+    }
+
+    /// Gives a key limits of its own, whatever its tier. Returns whether there was room: 65,536 keys can have them.
+    #[must_use = "there may be no room"]
+    pub fn set_override(&self, key: Fingerprint, limits: impl Into<Limits>) -> bool {
+        self.limiter.set_override(key, Some(limits.into()))
+    }
+
+    /// Puts a key back under the limits of its tier. Returns whether it had its own.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    pub fn clear_override(&self, key: Fingerprint) -> bool {
+        self.limiter.set_override(key, None)
+    }
+
+    /// Fills the buckets of a key. Calls that are under way are settled as if they had not been filled.
+    pub fn reset(&self, key: Fingerprint, now: Instant) {
+        let now = self.limiter.nanos(now);
+        self.limiter.touch(key, |kept| kept.bucket = crate::Bucket::full(&kept.limits, now));
+    }
+
+    /// Lowers the level of `dimension` to what somebody else says is left: the provider, in the headers of an answer, where the
+    /// layer stands before its target. `full_in` is after which time the provider's own bucket is full again; it counts where
+    /// nothing is left. No level is ever raised.
+    pub fn observe(&self, key: Fingerprint, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
+        self.limiter.observe(owner(key), dimension, left, full_in, now);
+    }
+
+    /// Forgets the keys whose buckets are full, and returns how many there were. Nothing depends on it: it gives memory back
+    /// sooner.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    pub fn sweep(&self, now: Instant) -> usize {
+        self.limiter.sweep(now)
+    }
+
+    /// Returns how many keys are known.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.limiter.keys()
+    }
+
+    /// Returns how many calls wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.limiter.waiting()
+    }
+
+    /// Returns how many keys have been forgotten so far.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.limiter.evicted()
+    }
+
+    /// Returns how many calls so far came with a key for which there was no room.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.limiter.overflowed()
+    }
+}
+
+const fn owner(key: Fingerprint) -> Owner {
+    Owner { key, tier: 0 }
+}

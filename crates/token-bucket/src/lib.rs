@@ -1,0 +1,158 @@
+//! A tower layer that limits what calls take in each time: requests, tokens, money; for all of them, or for each key.
+//!
+//! # What it does
+//!
+//! 1. A [`Limit`] is a token bucket with a signed level: it holds so much, and is refilled without pause. It counts in one
+//!    [`Dimension`], and a key can be under several limits ([`Limits`]). A call takes from all their buckets, or from none.
+//! 2. What a call will cost is [estimated](Estimate) and taken before it; when its answer has really ended, it is
+//!    replaced by what it has cost, which a layer that reads the answer has left in its
+//!    [`AnswerReport`](buttress_core::AnswerReport). Too much comes back. Too little is owed, and nobody passes before the debt is
+//!    refilled. A call that does not tell is charged by [`Settling`]. Each call is settled once.
+//! 3. Keys come from a [header](ByHeader), an [API key](ByApiKey), an [address](ByIp) behind *configured* proxies, an
+//!    [extension](ByExtension) or a [closure](ByFn). Only a keyed hash of them is kept. [Tiers](TokenBucketLayer::tiered) and
+//!    [overrides](LimitsHandle::set_override) give keys limits of their own, and can be changed while calls are under way:
+//!    what was used stays used.
+//! 4. The number of keys is [bounded](TokenBucketLayer::max_keys). For a new one, keys are forgotten whose buckets are full; a
+//!    bucket that is made anew is full, so that nothing is lost. If all are in use, all new keys share one bucket, under the limits
+//!    of the first tier: memory does not grow, and nobody is without a limit. Keys with an override always have room.
+//! 5. A call that finds too little is refused, or waits in a [`Queue`]: bounded, fair between [flows](Share) by weight, no longer
+//!    than its deadline. A call that could not be served in time is refused at once. One that waits holds neither a part of a
+//!    bucket nor a reservation of the inner service, and nobody overtakes a large one whose turn it is.
+//! 6. [`LimitsHandle`] lists keys, changes limits, resets and [lowers](LimitsHandle::observe) levels: beneath a target, by
+//!    what the provider says is left, the same layer shapes what is sent to it.
+//!
+//! The arithmetic is a pure core, [`Bucket`]: whole numbers, nothing rounded, and the time is told. It is what a store elsewhere
+//! can be compared with.
+//!
+//! # When it refuses
+//!
+//! - As [`RateLimited`](buttress_core::RefusalKind::RateLimited), 429, when there is too little. The wait is exact, and rounded up
+//!   in `Retry-After`.
+//! - As [`QuotaExhausted`](buttress_core::RefusalKind::QuotaExhausted), 403, when a limit that is a [quota](Limit::quota) is used
+//!   up.
+//! - As [`TooLarge`](buttress_core::RefusalKind::TooLarge), 413, when the call asks for more than a bucket holds: no wait can help,
+//!   and it is told so at once.
+//! - As [`DeadlineExceeded`](buttress_core::RefusalKind::DeadlineExceeded), when its deadline had passed before it could wait.
+//!
+//! The message names the limits, never the key. Over HTTP the answer has `RateLimit` and `RateLimit-Policy`
+//! (draft-ietf-httpapi-ratelimit-headers-10), `Retry-After`, `retry-after-ms` and the `x-ratelimit-*` of OpenAI;
+//! [`announce`](TokenBucketLayer::announce) puts them on every answer. [`struct@RateLimited`] is in its extensions.
+//!
+//! # Cancellation
+//!
+//! Dropping the future before the answer settles the call by [`Settling::dropped`]: in full by default, since the work may have been
+//! done. Dropping the body settles it by what was told and by what had come: the rest of the reservation comes back. Dropping a
+//! call that waits gives up its turn, and the next is told. A process that ends keeps nothing.
+//!
+//! # Cost
+//!
+//! A call that passes takes the clock once, and one short lock of one of up to 64 shards; with a key, a hash of it. Nothing is
+//! allocated for a key that is known; a new key takes an entry of a table, and a box more with three limits or more. A call that
+//! ends with what was reserved takes no lock. A call that waits allocates its turn and a timer, and is woken when it is first: no
+//! other one is. A refusal allocates. `tracing` events: `queued`, `refused`, `no room for the key`.
+//!
+//! # Example
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//! use buttress_core::{AnswerReport, Body, Payload, Usage};
+//! use buttress_token_bucket::{ByApiKey, Costs, Dimension, Limit, Limits, TokenBucketLayer};
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let minute = Duration::from_secs(60);
+//! let limits = Limits::try_new([
+//!     Limit::try_new("requests", Dimension::REQUESTS, 60, minute)?,
+//!     Limit::try_new("tokens", Dimension::TOKENS, 1_000, minute)?,
+//! ])?;
+//! let layer = TokenBucketLayer::new(limits)
+//!     .keyed(ByApiKey)
+//!     .estimate(|_: &Request<Payload>| Costs::tokens(100, 500));
+//! let handle = layer.handle();
+//! let service = ServiceBuilder::new().layer(layer).service(service_fn(|_: Request<Payload>| async {
+//!     let mut response = Response::new(Body::from(bytes::Bytes::from("an answer")));
+//!     // A layer that reads the answer does this as it flows.
+//!     AnswerReport::of_or_new(response.extensions_mut()).count(Usage::new(100, 200));
+//!     Ok::<_, Infallible>(response)
+//! }));
+//! let ask = || Request::builder().header("authorization", "Bearer sk-1").body(Payload::default()).expect("a request");
+//! let left = || handle.standings(handle.fingerprint("sk-1"), tokio::time::Instant::now())[1].level;
+//!
+//! let streaming = service.clone().oneshot(ask()).await?;
+//! assert_eq!(left(), 400, "600 are reserved");
+//! let refused = service.clone().oneshot(ask()).await?;
+//! assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"12".parse()?));
+//!
+//! http_body_util::BodyExt::collect(http_body_util::Limited::new(streaming, 1_024)).await.map_err(|_| "too long")?;
+//! assert_eq!(left(), 700, "and 300 were used");
+//! assert_eq!(service.oneshot(ask()).await?.status(), 200);
+//! # Ok(()) }
+//! ```
+//!
+//! Without HTTP, with a queue that is fair between tenants, and their calls of different weight:
+//!
+//! ```
+//! use std::{io, num::NonZeroU32, time::Duration};
+//! use buttress_core::Refusal;
+//! use buttress_token_bucket::{ByShare, Dimension, Limit, Queue, TokenBucketLayer};
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let layer = TokenBucketLayer::new(Limit::try_new("requests", Dimension::REQUESTS, 1, Duration::from_secs(1))?)
+//!     .queue(Queue::of(NonZeroU32::new(100).expect("not zero")))
+//!     .share(ByShare(|request: &u32| (request % 10, NonZeroU32::MIN)))
+//!     .plain(|refusal: Refusal| -> io::Result<u32> { Err(io::Error::other(refusal)) });
+//! let service = ServiceBuilder::new().layer(layer).service(service_fn(|request: u32| async move { Ok(request + 1) }));
+//!
+//! let begun = tokio::time::Instant::now();
+//! assert_eq!(service.clone().oneshot(1).await?, 2);
+//! assert_eq!(service.oneshot(2).await?, 3);
+//! assert_eq!((tokio::time::Instant::now() - begun).as_secs(), 1, "the second has waited");
+//! # Ok(()) }
+//! ```
+
+mod body;
+mod bucket;
+mod caller;
+mod costs;
+mod error;
+mod future;
+mod handle;
+mod headers;
+mod ip;
+mod keys;
+mod layer;
+mod limit;
+mod limiter;
+#[cfg(test)]
+mod model;
+mod operator;
+mod protocol;
+mod queue;
+mod reservation;
+mod service;
+mod shard;
+mod ticket;
+#[cfg(test)]
+mod vectors;
+
+pub use self::{
+    body::ResponseBody,
+    bucket::{Bucket, Shortage, Standing},
+    caller::{AsTheyCome, ByShare, Caller, Callers, OneTier, Share, Tier},
+    costs::{Costs, Dimension, Estimate, OneRequest, Prices},
+    error::RateLimited,
+    future::ResponseFuture,
+    handle::LimitsHandle,
+    ip::{ByIp, Net, NetError, network},
+    keys::{ByApiKey, ByExtension, ByFn, ByHeader, Fingerprint, Key, KeyHasher, Secret, Shared},
+    layer::{TierError, TokenBucketLayer},
+    limit::{Limit, LimitError, Limits},
+    protocol::{Cover, HttpProtocol, PlainProtocol, Protocol, TellUsage, Untold},
+    queue::Queue,
+    reservation::{Charge, Reservation, Settling},
+    service::TokenBucket,
+};

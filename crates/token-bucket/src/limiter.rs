@@ -1,0 +1,268 @@
+//! All buckets, and who may take from them.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use buttress_core::Label;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::{
+    Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
+    shard::{Kept, Shard},
+};
+
+/// How the limiter is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) tiers: Vec<(Label, Limits)>,
+    pub(crate) max_keys: usize,
+    pub(crate) queue: Queue,
+    pub(crate) settling: Settling,
+}
+
+/// The buckets of all keys.
+///
+/// A call takes from several levels at once, or from none, so what it changes is no one word: each shard has a short lock, under
+/// which nothing is allocated for a key that is known, and nothing of a caller's is run.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    pub(crate) rules: RwLock<Rules>,
+    /// Counts the changes to the rules.
+    pub(crate) version: AtomicU32,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
+    pub(crate) max_per_shard: usize,
+    /// What all keys share for which there is no room.
+    pub(crate) overflow: Mutex<Kept>,
+    pub(crate) queue: Queue,
+    pub(crate) settling: Settling,
+    pub(crate) waiting: AtomicUsize,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) overflowed: AtomicU64,
+    epoch: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) tiers: Vec<(Label, Limits)>,
+    pub(crate) overrides: HashMap<Fingerprint, Limits>,
+}
+
+/// Whose bucket a call takes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) key: Fingerprint,
+    pub(crate) tier: u16,
+}
+
+/// What was taken, and from where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) owner: Owner,
+    pub(crate) costs: Costs,
+    /// Taken from what keys share for which there was no room.
+    overflow: bool,
+    /// Under which limits.
+    limits: u64,
+}
+
+/// Why nothing was taken.
+#[derive(Debug)]
+pub(crate) enum Not {
+    Short(Shortage),
+    /// Others wait.
+    Behind,
+}
+
+/// More keys than this need more than one lock.
+const KEYS_OF_A_SHARD: usize = 512;
+const MOST_SHARDS: usize = 64;
+
+// === impl Limiter ===
+
+impl Limiter {
+    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
+        let most = (settings.max_keys / KEYS_OF_A_SHARD).clamp(1, MOST_SHARDS);
+        // A power of two, and no more.
+        let shards = 1 << most.ilog2();
+        let tiers = settings.tiers.clone();
+        let overflow = Kept::new(&tiers[0].1, 0, 0, 0);
+        Arc::new(Self {
+            rules: RwLock::new(Rules { tiers, overrides: HashMap::new() }),
+            version: AtomicU32::new(0),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            max_per_shard: settings.max_keys / shards,
+            overflow: Mutex::new(overflow),
+            queue: settings.queue,
+            settling: settings.settling.clone(),
+            waiting: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            overflowed: AtomicU64::new(0),
+            epoch: Instant::now(),
+        })
+    }
+
+    /// Takes `costs`, unless there is too little, or others wait.
+    #[inline]
+    pub(crate) fn reserve(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Not> {
+        let now = self.nanos(now);
+        let mut shard = self.shard(owner.key);
+        let Some(kept) = self.kept(&mut shard, owner, now) else {
+            drop(shard);
+            return self.reserve_overflow(owner, costs, now).map_err(Not::Short);
+        };
+        if kept.waiting {
+            return Err(Not::Behind);
+        }
+        kept.reserve(&costs, now).map_err(Not::Short)?;
+        Ok(Taken::new(owner, costs, kept.limits.id()))
+    }
+
+    /// Takes `costs`, whoever waits.
+    pub(crate) fn take(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Shortage> {
+        let now = self.nanos(now);
+        let mut shard = self.shard(owner.key);
+        let owner = Owner { tier: shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier), ..owner };
+        let Some(kept) = self.kept(&mut shard, owner, now) else {
+            drop(shard);
+            return self.reserve_overflow(owner, costs, now);
+        };
+        kept.reserve(&costs, now)?;
+        Ok(Taken::new(owner, costs, kept.limits.id()))
+    }
+
+    #[cold]
+    fn reserve_overflow(&self, owner: Owner, costs: Costs, now: u64) -> Result<Taken, Shortage> {
+        self.overflowed.fetch_add(1, Ordering::Relaxed);
+        debug!(key = %owner.key, "no room for the key");
+        let mut kept = lock(&self.overflow);
+        let shared = Owner { key: Fingerprint::NO_KEY, tier: 0 };
+        self.refresh(&mut kept, shared, now);
+        kept.reserve(&costs, now)?;
+        Ok(Taken { owner, costs, overflow: true, limits: kept.limits.id() })
+    }
+
+    /// Replaces what was taken by what is `actual`. Returns who is to be woken.
+    pub(crate) fn settle(&self, taken: &Taken, actual: &Costs, now: Instant) -> Option<Waker> {
+        if *actual == taken.costs {
+            return None;
+        }
+        let now = self.nanos(now);
+        if taken.overflow {
+            self.settle_in(&mut lock(&self.overflow), taken, actual, now);
+            return None;
+        }
+        let key = taken.owner.key;
+        let mut shard = self.shard(key);
+        // A key that is not known has full buckets, and can only owe.
+        let Some(kept) = self.kept(&mut shard, taken.owner, now) else {
+            drop(shard);
+            self.settle_in(&mut lock(&self.overflow), taken, actual, now);
+            return None;
+        };
+        self.settle_in(kept, taken, actual, now);
+        shard.first(key)
+    }
+
+    fn settle_in(&self, kept: &mut Kept, taken: &Taken, actual: &Costs, now: u64) {
+        let same = kept.limits.id() == taken.limits;
+        // Under other limits than those it was taken under, only what was too little is taken: it may be that nothing was
+        // taken from these buckets, and then nothing can come back to them.
+        let reserved = if same { taken.costs } else { taken.costs.at_most(actual) };
+        kept.settle(&reserved, actual, now);
+    }
+
+    /// Finds or makes the buckets of a key, or returns `None` if there is no room.
+    #[inline]
+    pub(crate) fn kept<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<&'a mut Kept> {
+        if shard.kept.len() >= self.max_per_shard
+            && !shard.kept.contains_key(&owner.key)
+            && !self.make_room(shard, owner, now)
+        {
+            return None;
+        }
+        let version = self.version.load(Ordering::Acquire);
+        let kept = match shard.kept.entry(owner.key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Kept::new(&self.limits_of(owner), version, owner.tier, now)),
+        };
+        if kept.version != version || kept.tier != owner.tier {
+            self.refresh(kept, owner, now);
+        }
+        Some(kept)
+    }
+
+    #[cold]
+    fn make_room(&self, shard: &mut Shard, owner: Owner, now: u64) -> bool {
+        let evicted = shard.make_room(now);
+        self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+        // What an operator has named has room in any case: there are only so many.
+        shard.kept.len() < self.max_per_shard || self.rules().overrides.contains_key(&owner.key)
+    }
+
+    #[cold]
+    fn refresh(&self, kept: &mut Kept, owner: Owner, now: u64) {
+        let version = self.version.load(Ordering::Acquire);
+        let limits = self.limits_of(owner);
+        kept.refit(limits, version, owner.tier, now);
+    }
+
+    pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
+        let rules = self.rules();
+        let tier = || rules.tiers.get(usize::from(owner.tier)).unwrap_or(&rules.tiers[0]).1.clone();
+        rules.overrides.get(&owner.key).cloned().unwrap_or_else(tier)
+    }
+
+    pub(crate) fn shard(&self, key: Fingerprint) -> MutexGuard<'_, Shard> {
+        // The upper half tells the shard, the lower half the place in it.
+        let number = (key.bits() >> 64) as usize & (self.shards.len() - 1);
+        lock(&self.shards[number])
+    }
+
+    #[inline]
+    pub(crate) fn nanos(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn rules(&self) -> std::sync::RwLockReadGuard<'_, Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what is missing of `costs`.
+    pub(crate) fn shortage(&self, owner: Owner, costs: &Costs, now: Instant) -> Option<Shortage> {
+        let now = self.nanos(now);
+        let shard = self.shard(owner.key);
+        let Some(kept) = shard.kept.get(&owner.key) else {
+            let limits = self.limits_of(owner);
+            return Bucket::full(&limits, now).check(&limits, costs, now).err();
+        };
+        kept.bucket.check(&kept.limits, costs, now).err()
+    }
+
+    /// Counts one more who waits, if there may be one.
+    pub(crate) fn begin_to_wait(&self) -> bool {
+        let one_more = |waiting| (waiting < self.queue.total).then(|| waiting + 1);
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    pub(crate) fn end_to_wait(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Taken {
+    pub(crate) const fn new(owner: Owner, costs: Costs, limits: u64) -> Self {
+        Self { owner, costs, overflow: false, limits }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that runs under these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

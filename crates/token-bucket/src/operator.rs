@@ -1,0 +1,127 @@
+//! What an operator does with the buckets.
+
+use std::{
+    sync::{Mutex, PoisonError, atomic::Ordering},
+    task::Waker,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    Bucket, Dimension, Fingerprint, Limits, Standing,
+    limiter::{Limiter, Owner, Rules, lock},
+    shard::{Kept, Shard},
+};
+
+const MOST_OVERRIDES: usize = 65_536;
+
+// === impl Limiter ===
+
+impl Limiter {
+    pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
+        self.change(|rules| match rules.tiers.iter_mut().find(|(tier, _)| tier.as_str() == name) {
+            Some((_, known)) => {
+                *known = limits;
+                true
+            }
+            None => false,
+        })
+    }
+
+    pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
+        let done = self.change(|rules| match limits {
+            Some(limits) if rules.overrides.len() < MOST_OVERRIDES || rules.overrides.contains_key(&key) => {
+                rules.overrides.insert(key, limits);
+                true
+            }
+            Some(_) => false,
+            None => rules.overrides.remove(&key).is_some(),
+        });
+        self.touch(key, |_| {});
+        done
+    }
+
+    fn change(&self, f: impl FnOnce(&mut Rules) -> bool) -> bool {
+        let done = f(&mut self.rules.write().unwrap_or_else(PoisonError::into_inner));
+        self.version.fetch_add(1, Ordering::Release);
+        // Whoever waits may find that there is enough under the new rules.
+        let first = |shard: &Mutex<Shard>| lock(shard).all_first();
+        self.shards.iter().flat_map(first).for_each(Waker::wake);
+        done
+    }
+
+    /// Changes the buckets of a key, if it is known.
+    pub(crate) fn touch<T>(&self, key: Fingerprint, f: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+        let mut shard = self.shard(key);
+        let done = shard.kept.get_mut(&key).map(f);
+        let first = shard.first(key);
+        drop(shard);
+        first.into_iter().for_each(Waker::wake);
+        done
+    }
+
+    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
+        let now = self.nanos(now);
+        let mut shard = self.shard(owner.key);
+        let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
+        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, now) {
+            let Kept { bucket, limits, .. } = kept;
+            bucket.observe(limits, dimension, left, full_in, now);
+        }
+    }
+
+    /// Returns how the limits of a key stand; those of a key that is not known are all full.
+    pub(crate) fn standings(&self, owner: Owner, now: Instant) -> Vec<Standing> {
+        let now = self.nanos(now);
+        let mut shard = self.shard(owner.key);
+        let full = shard.kept.len() >= self.max_per_shard;
+        match shard.kept.get_mut(&owner.key) {
+            Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
+            // A key for which there is no room takes from what all such keys share.
+            None if full => {
+                let kept = &mut *lock(&self.overflow);
+                kept.bucket.standings(&kept.limits, now).collect()
+            }
+            None => {
+                let limits = self.limits_of(owner);
+                Bucket::full(&limits, now).standings(&limits, now).collect()
+            }
+        }
+    }
+
+    pub(crate) fn list(&self, most: usize, now: Instant) -> Vec<(Fingerprint, Vec<Standing>)> {
+        let now = self.nanos(now);
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let standing =
+                |(key, kept): (&Fingerprint, &mut Kept)| (*key, kept.bucket.standings(&kept.limits, now).collect());
+            all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
+        }
+        all
+    }
+
+    pub(crate) fn sweep(&self, now: Instant) -> usize {
+        let now = self.nanos(now);
+        let swept = self.shards.iter().map(|shard| lock(shard).sweep(now)).sum();
+        self.evicted.fetch_add(swept as u64, Ordering::Relaxed);
+        swept
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).kept.len()).sum()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+}

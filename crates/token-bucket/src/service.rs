@@ -1,0 +1,113 @@
+//! The service.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use buttress_core::{HttpRefusal, Refusal, Refuse};
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::debug;
+
+use crate::{
+    Caller, Callers, Costs, Cover, Estimate, HttpProtocol, OneRequest, Protocol, Reservation, ResponseFuture,
+    layer::Desk,
+    limiter::{Not, Owner},
+    ticket::Wish,
+};
+
+/// Limits what calls take in each time. See the [crate docs](crate).
+#[derive(Debug)]
+pub struct TokenBucket<S, M = HttpRefusal, P = HttpProtocol, C = Callers, E = OneRequest> {
+    inner: S,
+    desk: Arc<Desk<M, P, C, E>>,
+}
+
+// === impl TokenBucket ===
+
+impl<S, M, P, C, E> TokenBucket<S, M, P, C, E> {
+    pub(crate) const fn new(inner: S, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        Self { inner, desk }
+    }
+}
+
+impl<S: Clone, M, P, C, E> Clone for TokenBucket<S, M, P, C, E> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), desk: Arc::clone(&self.desk) }
+    }
+}
+
+impl<S, M, P, C, E, Req> Service<Req> for TokenBucket<S, M, P, C, E>
+where
+    S: Service<Req> + Clone,
+    M: Refuse<Refusal, S::Response, S::Error>,
+    P: Protocol<Req> + Cover<S::Response, S::Error>,
+    C: Caller<Req>,
+    E: Estimate<Req>,
+{
+    type Response = P::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, M, P, C, E, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Req) -> Self::Future {
+        let desk = &self.desk;
+        let tier = u16::try_from(desk.caller.tier(&request)).unwrap_or(0);
+        let owner = Owner { key: desk.caller.key(&request, &desk.secret), tier };
+        let costs = desk.estimate.estimate(&request);
+        let now = Instant::now();
+        match desk.limiter.reserve(owner, costs, now) {
+            Ok(taken) => {
+                // Before the call, so that a panic in it settles it.
+                let reservation = Reservation::new(Arc::clone(&desk.limiter), taken);
+                ResponseFuture::called(self.inner.call(request), reservation, Arc::clone(desk))
+            }
+            Err(not) => self.wait(request, owner, costs, not, now),
+        }
+    }
+}
+
+impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
+    #[inline(never)]
+    fn wait<Req>(
+        &mut self,
+        request: Req,
+        owner: Owner,
+        costs: Costs,
+        not: Not,
+        now: Instant,
+    ) -> ResponseFuture<S, M, P, C, E, Req>
+    where
+        S: Service<Req>,
+        P: Protocol<Req>,
+        C: Caller<Req>,
+    {
+        let desk = Arc::clone(&self.desk);
+        let (flow, weight) = desk.caller.share(&request, &desk.secret);
+        let deadline = desk.protocol.deadline(&request);
+        let wish = Wish { owner, costs, flow, weight, deadline };
+        match wish.enter(&desk.limiter, not, now) {
+            Ok(ticket) => {
+                debug!(key = %owner.key, "queued");
+                ResponseFuture::waiting(self.give_up_readiness(), request, ticket, desk)
+            }
+            Err(why) => {
+                drop(self.give_up_readiness());
+                ResponseFuture::refused(why, owner.key, desk)
+            }
+        }
+    }
+
+    /// Gives back what the inner service has reserved for a call that is not made now. Returns another clone of it.
+    fn give_up_readiness(&mut self) -> S {
+        let fresh = self.inner.clone();
+        // Assigned, and so dropped: the instance that was made ready must not be what waits.
+        self.inner = self.inner.clone();
+        fresh
+    }
+}

@@ -1,0 +1,65 @@
+//! What an operator, or the layer before a target, can do.
+
+use std::time::Duration;
+
+use buttress_token_bucket::{ByApiKey, Costs, Dimension, TokenBucketLayer};
+use tokio::time::Instant;
+
+use crate::support::{ask, both, from, left, left_of, over_probe, requests, send, tokens};
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_listed_up_to_a_number_and_can_be_reset() {
+    let layer = TokenBucketLayer::new(requests(5)).keyed(ByApiKey);
+    let (service, _probe) = over_probe(&layer);
+    let handle = layer.handle();
+    for key in ["a", "b", "b", "c"] {
+        drop(send(&service, from(key, 0, 0)).await);
+    }
+    let now = Instant::now();
+    assert_eq!([0, 2, 9].map(|most| handle.list(most, now).len()), [0, 2, 3]);
+    let b = handle.fingerprint("b");
+    let listed = handle.list(9, now).into_iter().find(|(key, _)| *key == b).expect("it is listed");
+    assert_eq!((listed.1[0].level, listed.1[0].limit.name().as_str()), (3, "requests"));
+    handle.reset(b, now);
+    assert_eq!(left_of(&handle, b), [5]);
+    handle.reset(handle.fingerprint("unknown"), now);
+    assert_eq!(handle.keys(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_says_is_left_shapes_what_is_sent_to_it() {
+    let layer = TokenBucketLayer::new(both(60, 600));
+    let (service, _probe) = over_probe(&layer);
+    let (handle, all) = (layer.handle(), buttress_token_bucket::Fingerprint::SHARED);
+    let observe = |dimension, left, seconds| {
+        handle.observe(all, dimension, left, Duration::from_secs(seconds), Instant::now());
+    };
+    observe(Dimension::REQUESTS, 1, 59);
+    assert_eq!(left(&handle), [1, 600]);
+    assert_eq!(send(&service, ask(0, 0)).await.status(), 200);
+    let refused = send(&service, ask(0, 0)).await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().expect("text")), (429, "1"));
+    observe(Dimension::REQUESTS, 50, 1);
+    assert_eq!(left(&handle), [0, 600], "a word that comes late raises nothing");
+    observe(Dimension::TOKENS, 0, 90);
+    assert_eq!(left(&handle), [0, -300]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_takes_nothing_and_a_reservation_by_hand_is_settled_once() {
+    let handle = TokenBucketLayer::new(tokens(100)).handle();
+    let key = handle.fingerprint("batch");
+    let now = Instant::now();
+    let costs = Costs::tokens(60, 0);
+    assert!(handle.check(key, &costs, now).is_ok());
+    let reservation = handle.reserve(key, costs, now).expect("it is full");
+    assert_eq!((reservation.costs().amount(Dimension::TOKENS), reservation.key()), (60, key));
+    let short = handle.check(key, &costs, now).expect_err("40 are left");
+    assert_eq!((short.wait(), short.is_never()), (Some(Duration::from_secs(12)), false));
+    drop(reservation);
+    assert_eq!(left_of(&handle, key), [40], "dropped: charged in full");
+    let never = handle.reserve(key, Costs::tokens(101, 0), now).expect_err("it never fits");
+    assert!(never.is_never() && never.wait().is_none());
+    let unknown = handle.fingerprint("unknown");
+    assert!(handle.check(unknown, &Costs::tokens(101, 0), now).expect_err("it never fits").is_never());
+}

@@ -1,0 +1,10 @@
+//! What the layer promises, through its public interface.
+
+mod handle;
+mod headers;
+mod keys;
+mod model;
+mod robustness;
+mod settling;
+mod support;
+mod waiting;
