@@ -68,7 +68,7 @@ fn faults() -> Vec<Fault> {
 
 /// Breaks one region and heals the others, each time another one.
 fn turn(regions: &[Simulator], number: u64) {
-    let (number, faults) = (usize::try_from(number).unwrap(), faults());
+    let (number, faults) = (usize::try_from(number).expect("few turns"), faults());
     for (index, region) in regions.iter().enumerate() {
         let broken = number % 2 == 0 && index == (number / 2) % regions.len();
         region.set_fault(broken.then(|| faults[(number / 2) % faults.len()].clone()));
