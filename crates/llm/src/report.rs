@@ -116,6 +116,8 @@ impl Report {
         if field
             && error.is_object()
             && raw.len() <= MAX_REPORT
+            // A response that failed names no type, and as an answer of its own it would.
+            && (format != Format::Responses || error.get("type").is_some())
             && let Some(body) = phrase::wrap(format, raw)
         {
             return Self { status, body };
@@ -214,6 +216,9 @@ mod tests {
     fn an_error_in_its_own_format_is_kept_word_for_word() {
         let error = "{\"code\":429,\n \"metadata\":{\"error_type\":\"x\"}}";
         assert_eq!(report(Format::Chat, error).2, "{\"error\":{\"code\":429,  \"metadata\":{\"error_type\":\"x\"}}}");
+        let error = r#"{"code":"overloaded","message":"busy"}"#;
+        let expected = r#"{"error":{"message":"busy","type":"server_error","param":null,"code":"overloaded"}}"#;
+        assert_eq!(report(Format::Responses, error).2, expected, "save the type, which a failed response has not");
         let error = r#"{"type":"overloaded_error"}"#;
         assert_eq!(report(Format::Messages, error).2, r#"{"type":"error","error":{"type":"overloaded_error"}}"#);
     }

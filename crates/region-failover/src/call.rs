@@ -215,10 +215,17 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if class.verdict == Verdict::ContextTooLong {
             return Next::AsItCame(served);
         }
-        match self.walk.sum(answered, self.context.attempts_made() == 1) {
+        match self.walk.sum(answered, self.only_tried(to)) {
             Verdicts::AsItCame => Next::AsItCame(served),
             Verdicts::Sum(refusal) => Next::Refuse(refusal),
         }
+    }
+
+    /// Returns whether the request was tried nowhere else, however often: what one target says last is the truth.
+    fn only_tried(&self, to: &Aim) -> bool {
+        let name = to.member.target().name();
+        let here = |attempt: &Attempt| attempt.target.as_ref().is_none_or(|target| target.name() == name);
+        self.context.with_trail(|trail| trail.iter().all(here))
     }
 
     /// A request that is too long for one target may fit into another one, where that is known to hold more.

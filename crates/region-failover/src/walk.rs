@@ -70,7 +70,7 @@ impl Walk {
     }
 
     /// Says what the failures come to. `answered` tells whether the last one was an answer of its target, and `only`
-    /// whether it was the only attempt of the request.
+    /// whether no other target was tried.
     pub(crate) fn sum(&self, answered: bool, only: bool) -> Verdicts {
         if answered && (only || self.all_model_gone) {
             return Verdicts::AsItCame;

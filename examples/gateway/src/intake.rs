@@ -19,7 +19,7 @@ use axum::{
 use buttress_core::{CallContext, HttpRefusal, Payload, Refusal, RefusalKind, Refuse as _};
 use buttress_llm::{Call, Format, Route};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
@@ -84,7 +84,7 @@ impl Intake {
             Err(refusal) => return phrased(format, refuse(refusal)),
         };
         let Ok(response) = self.stack.oneshot(request).await;
-        phrased(format, response)
+        last_word(phrased(format, response))
     }
 
     /// Reads the whole request. What cannot be understood, or is too long, never reaches a target.
@@ -142,6 +142,16 @@ fn phrased(format: Format, response: Response) -> Response {
     parts.headers.insert(header::CONTENT_TYPE, kind);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, AxumBody::from(body))
+}
+
+/// Says of a failure that might pass that what could be tried was tried, and when to come back. A client that tries it all
+/// again by itself would multiply the attempts that were made here.
+fn last_word(mut response: Response) -> Response {
+    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().entry("x-should-retry").or_insert(HeaderValue::from_static("false"));
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
+    response
 }
 
 fn refuse(refusal: Refusal) -> Response {

@@ -3,16 +3,18 @@
 //!
 //! `cargo run -p service-builder`
 
+use buttress_commit_gate::CommitGateLayer;
 use buttress_core::{Client, Http, Label, Payload, ServedBy, Target};
-use buttress_llm::{Credential, Dialect, Endpoint, Inspect, LlmRewrite};
+use buttress_llm::{Credential, Dialect, Endpoint, Inspect, LlmRewrite, LlmStreams};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::RetryLayer;
 use buttress_sim::{Fault, Simulator};
+use buttress_stream_guard::StreamGuardLayer;
 use http::Request;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
-const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}"#;
+const CHAT: &str = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,9 +45,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut service = ServiceBuilder::new()
         .layer(RetryLayer::new().replay(Http).repeat_all())
         .layer(failover.repeat_all())
+        // What fails before its first word is tried elsewhere; what breaks after it ends with an error, and never silently.
+        .layer(CommitGateLayer::new(LlmStreams::new()))
+        .layer(StreamGuardLayer::new(LlmStreams::new()))
         .service(Inspect::new(Client::new(client)));
 
-    for (fault, expected) in [(None, "azure-eastus"), (Some(Fault::Refuse), "openai"), (None, "azure-eastus")] {
+    let says_200_and_fails = Fault::ErrorEvent { after: 1, error: None };
+    for (fault, expected) in [
+        (None, "azure-eastus"),
+        (Some(Fault::Refuse), "openai"),
+        (Some(says_200_and_fails), "openai"),
+        (None, "azure-eastus"),
+    ] {
         azure.set_fault(fault.clone());
         let request = Request::post("/v1/chat/completions").body(Payload::new(CHAT.into()))?;
         let response = service.ready().await?.call(request).await?;

@@ -10,6 +10,7 @@ fn the_example_runs_to_its_end() {
     for line in [
         "azure None: 200 OK from azure-eastus, model my-deployment",
         "azure Some(Refuse): 200 OK from openai, model gpt-4o-mini",
+        "azure Some(ErrorEvent { after: 1, error: None }): 200 OK from openai, model gpt-4o-mini",
     ] {
         assert!(text.contains(line), "{line:?} is not in:\n{text}");
     }

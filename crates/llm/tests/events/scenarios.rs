@@ -84,6 +84,12 @@ fn an_answer_without_anything_is_empty_and_may_be_repeated() {
     for name in ["only-done.sse", "role-only.sse", "blank.json"] {
         assert_eq!(failure(name), (502, Verdict::Transient, "empty"), "{name}");
     }
+    // A message that stops without a reason, and without a word, is as empty as `[DONE]` alone.
+    let begun = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n";
+    for before in ["", begun] {
+        let text = format!("{before}event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n");
+        assert_eq!(read(Format::Messages, SSE, [text.as_bytes()]).failure().word(), "empty", "{text}");
+    }
 }
 
 #[test]

@@ -64,8 +64,13 @@ impl Running {
         let url = format!("http://{}", gateway.addr().expect("a bound socket has an address"));
         #[expect(clippy::disallowed_methods, reason = "aborted when the test drops it")]
         let server = tokio::spawn(gateway.serve(std::future::pending()));
-        let client = Client::new(legacy::Client::builder(TokioExecutor::new()).build_http());
+        let client = Self::new_client();
         Self { url, regions, client, operator, server }
+    }
+
+    /// A client of its own connections.
+    pub fn new_client() -> Client<HttpConnector, Payload> {
+        Client::new(legacy::Client::builder(TokioExecutor::new()).build_http())
     }
 
     /// Three regions, and timeouts that a test can wait for.
@@ -100,6 +105,11 @@ impl Running {
         request.body(Payload::new(body.into())).expect("a path makes a request")
     }
 
+    /// Stops the gateway, and gives back the regions.
+    pub fn take_regions(mut self) -> Vec<Simulator> {
+        std::mem::take(&mut self.regions)
+    }
+
     /// How many requests each region has seen.
     pub fn seen(&self) -> Vec<u64> {
         self.regions.iter().map(|region| region.stats().requests).collect()
@@ -128,6 +138,10 @@ impl Answer {
 
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).expect("answers here are text")
     }
 
     /// The code of an error in OpenAI's shape.
