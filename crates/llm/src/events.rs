@@ -30,6 +30,8 @@ pub(crate) struct Tally {
 pub(crate) struct Found<'a> {
     pub(crate) content: bool,
     pub(crate) terminal: bool,
+    /// Whether it says that nothing more comes, and not that all went well.
+    pub(crate) done: bool,
     pub(crate) keep_alive: bool,
     pub(crate) fault: Option<Fault<'a>>,
 }

@@ -139,6 +139,7 @@ impl Judge {
             Err(_) => Part::Malformed,
             Ok(Found { fault: Some(fault), .. }) => Part::Fault(fault),
             Ok(Found { terminal: true, .. }) => Part::Terminal,
+            Ok(Found { done: true, .. }) => Part::Done,
             Ok(Found { content: true, .. }) => Part::Content,
             Ok(Found { keep_alive: true, .. }) => Part::KeepAlive,
             Ok(_) => Part::Lifecycle,

@@ -33,7 +33,7 @@ pub(super) fn read<'a>(scan: &mut Scan<'a>, name: Option<&[u8]>, tally: &mut Tal
         Some(b"content_block_delta") => found.content = true,
         Some(b"content_block_start") => found.content = block,
         Some(b"message_delta") => found.terminal = stopped,
-        Some(b"message_stop") => found.terminal = true,
+        Some(b"message_stop") => found.done = true,
         Some(b"ping") => found.keep_alive = true,
         Some(b"error") if found.fault.is_none() => found.fault = Some(Fault::Whole(b"")),
         _ => {}
