@@ -40,6 +40,16 @@ def gateway_config(urls):
     return "\n".join(lines) + "\n"
 
 
+def attentive_config(urls):
+    """The same for regions that speak every dialect, with short patience."""
+    lines = ['shutdown_grace = "100ms"', "", "[failover]", 'stream_timeout = "500ms"', 'answer_timeout = "500ms"']
+    lines += ["", "[streams]", 'idle = "500ms"']
+    for name, url in urls.items():
+        lines += ["", "[[targets]]", f'name = "{name}"', 'dialect = "openai"', f'url = "{url}/v1"']
+        lines += ["[[targets.endpoints]]", 'dialect = "anthropic"', f'url = "{url}"']
+    return "\n".join(lines) + "\n"
+
+
 def start_demo():
     """The gateway as it is without a configuration: simulated regions, and their control endpoint beside it."""
     return Program([binary(GATEWAY_BIN), "--listen", "127.0.0.1:0"], {"url": LISTENING, "control": CONTROL})
@@ -91,6 +101,21 @@ def configured(request, tmp_path):
     control.reset()
     config = tmp_path / "gateway.toml"
     config.write_text(gateway_config({name: target["url"] for name, target in control.targets().items()}))
+    program = start_configured(str(config))
+    yield Site(program.found["url"], control)
+    program.stop()
+    print(program.output())
+
+
+@pytest.fixture
+def attentive(request, tmp_path):
+    """A fresh gateway whose regions speak every dialect, and that waits half a second for anything."""
+    if GATEWAY_URL:
+        pytest.skip("the gateway at BUTTRESS_GATEWAY_URL waits as long as it is set to")
+    control = request.getfixturevalue("simulators")
+    control.reset()
+    config = tmp_path / "gateway.toml"
+    config.write_text(attentive_config({name: target["url"] for name, target in control.targets().items()}))
     program = start_configured(str(config))
     yield Site(program.found["url"], control)
     program.stop()

@@ -4,6 +4,9 @@ import asyncio
 import math
 
 import pytest
+import spoken
+from conftest import GATEWAY_URL
+from google import genai
 from support import EMBEDDING_MODEL, MESSAGES, MODEL, ask, collect
 
 
@@ -113,3 +116,20 @@ def test_answers_name_the_target(gateway):
     answer = ask(gateway.client())
     answer.check_trail()
     assert answer.attempts == 1 and answer.sdk_retries == 0
+
+
+@pytest.mark.skipif(bool(GATEWAY_URL), reason="the gateway at BUTTRESS_GATEWAY_URL speaks what its targets speak")
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", spoken.DIALECTS, ids=lambda dialect: dialect.name)
+def test_each_sdk_is_answered_with_nothing_configured(gateway, dialect, stream):
+    told = spoken.Told()
+    spoken.ask(dialect, gateway.url, told, stream=stream)
+    assert told.whole and told.text and told.headers["x-served-by"]
+
+
+@pytest.mark.skipif(bool(GATEWAY_URL), reason="the gateway at BUTTRESS_GATEWAY_URL speaks what its targets speak")
+def test_gemini_is_answered_with_nothing_configured(gateway):
+    client = genai.Client(api_key="k", http_options={"base_url": gateway.url, "timeout": 10_000})
+    assert client.models.generate_content(model="gemini-2.5-flash", contents="x").text
+    chunks = list(client.models.generate_content_stream(model="gemini-2.5-flash", contents="x"))
+    assert chunks[-1].candidates[0].finish_reason.value == "STOP"

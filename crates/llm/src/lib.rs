@@ -15,7 +15,8 @@
 //!    the model. It knows that Gemini says in the path whether to stream, and that Ollama streams unless told not to.
 //! 4. [`Endpoint`] says how a target is spoken to: [`Dialect`], address, [`Credential`], `api-version`, names of models.
 //!    [`Provider`] is a table of what is particular to each provider, from which an endpoint can be begun.
-//! 5. [`LlmRewrite`] fits a request to the endpoint of a target. It sets address, credential and model; it removes the
+//! 5. [`LlmRewrite`] fits a request to the endpoint of a target, or to the first that serves it, where a target has several
+//!    for several dialects. It sets address, credential and model; it removes the
 //!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
 //!    query; it asks for an answer that is not compressed, and, where an endpoint is set to it, for usage in a stream. All
 //!    else goes on byte for byte.

@@ -120,18 +120,24 @@ fn body_of(format: Format, failure: &StreamFailure) -> Bytes {
 }
 
 /// Phrases the event that ends a stream of responses: the response that failed, or a bare error if none was seen.
+///
+/// Either has an `error` at its top too. OpenAI's clients raise on that and on nothing else: to them the response that failed
+/// is one more event, and whoever only joins the deltas would take a part for the whole.
 fn response(failure: &StreamFailure, opened: &Opened) -> Bytes {
     let report = failure.report().and_then(|report| serde_json::from_slice::<Value>(report).ok());
     let error = report.as_ref().and_then(|report| report.get("error"));
     let text = |name: &str| error.and_then(|error| error.get(name)).and_then(Value::as_str);
+    let kind = quoted(text("type").unwrap_or_else(|| openai_type(failure.status())));
     let code = text("code").or_else(|| text("type")).unwrap_or_else(|| responses_code(failure.status()));
     let own = failure.to_string();
     let (code, message) = (quoted(code), quoted(text("message").unwrap_or(&own)));
+    let param = quoted_or_null(text("param"));
     let sequence = opened.sequence.map_or(0, |last| last + 1);
+    let raised = format!(r#"{{"message":{message},"type":{kind},"param":{param},"code":{code}}}"#);
     let Some(id) = opened.id.as_deref().and_then(literal) else {
-        let param = quoted_or_null(text("param"));
         return format!(
-            r#"{{"type":"error","code":{code},"message":{message},"param":{param},"sequence_number":{sequence}}}"#
+            "{{\"type\":\"error\",\"code\":{code},\"message\":{message},\"param\":{param},\
+             \"sequence_number\":{sequence},\"error\":{raised}}}"
         )
         .into();
     };
@@ -140,7 +146,7 @@ fn response(failure: &StreamFailure, opened: &Opened) -> Bytes {
     format!(
         "{{\"type\":\"response.failed\",\"sequence_number\":{sequence},\"response\":{{\"id\":{id},\"object\":\"response\",\
          \"created_at\":{created},\"status\":\"failed\",\"error\":{{\"code\":{code},\"message\":{message}}},\
-         \"incomplete_details\":null,\"model\":{model},\"output\":[]}}}}"
+         \"incomplete_details\":null,\"model\":{model},\"output\":[]}},\"error\":{raised}}}"
     )
     .into()
 }

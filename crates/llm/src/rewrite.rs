@@ -9,34 +9,52 @@ use crate::{Call, Endpoint, Format, Operation, UsageAsked, address, ask_usage::a
 
 /// Fits a request to the endpoint of a target: address, path, credential, model. See the [crate docs](crate).
 ///
+/// A target that speaks several dialects has an endpoint for each; a request goes to the first that serves it.
+///
 /// Clones share the endpoints.
 #[derive(Clone)]
 pub struct LlmRewrite {
-    endpoints: Arc<HashMap<Label, Endpoint>>,
+    endpoints: Arc<HashMap<Label, Vec<Endpoint>>>,
 }
 
 // === impl LlmRewrite ===
 
 impl LlmRewrite {
-    /// Creates a rewrite for targets by their names.
+    /// Creates a rewrite for targets by their names. A name that comes more than once has more than one endpoint.
     pub fn new(endpoints: impl IntoIterator<Item = (Label, Endpoint)>) -> Self {
-        Self { endpoints: Arc::new(endpoints.into_iter().collect()) }
+        let mut by_name: HashMap<Label, Vec<Endpoint>> = HashMap::new();
+        for (name, endpoint) in endpoints {
+            by_name.entry(name).or_default().push(endpoint);
+        }
+        Self { endpoints: Arc::new(by_name) }
     }
 
-    /// Returns the endpoint of `target`.
+    /// Returns the endpoints of `target`, in the order in which they were given. There are none for a target that is not
+    /// known.
     #[must_use]
-    pub fn endpoint(&self, target: &Target) -> Option<&Endpoint> {
-        self.endpoints.get(target.name())
+    pub fn endpoints(&self, target: &Target) -> &[Endpoint] {
+        self.endpoints.get(target.name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the first endpoint of `target` that can be asked for `operation`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if nothing is known of `target`, or if none of its dialects has the operation.
+    pub fn endpoint(&self, target: &Target, operation: Operation) -> Result<&Endpoint, Refusal> {
+        let endpoints = self.endpoints(target);
+        let serves = |endpoint: &&Endpoint| endpoint.dialect().serves(operation);
+        endpoints.iter().find(serves).ok_or_else(|| match endpoints {
+            [] => unknown(target),
+            _ => not_served(target, endpoints, operation),
+        })
     }
 }
 
 impl Rewrite<Request<Payload>> for LlmRewrite {
     fn rewrite(&self, mut request: Request<Payload>, target: &Target) -> Result<Rewritten<Request<Payload>>, Refusal> {
-        let endpoint = self.endpoint(target).ok_or_else(|| unknown(target))?;
         let call = Call::of_or_read(&mut request)?;
-        if !endpoint.dialect().serves(call.operation()) {
-            return Err(not_served(target, endpoint, call.operation()));
-        }
+        let endpoint = self.endpoint(target, call.operation())?;
         let fallback = endpoint.default_model().filter(|_| call.operation().has_body());
         let model = call.model().map(|model| endpoint.model_name(model)).or(fallback);
         let (mut parts, body) = request.into_parts();
@@ -66,9 +84,10 @@ fn unknown(target: &Target) -> Refusal {
 }
 
 /// Nothing is translated: another target may speak the caller's dialect.
-fn not_served(target: &Target, endpoint: &Endpoint, operation: Operation) -> Refusal {
-    let (name, dialect) = (target.name(), endpoint.dialect());
-    Refusal::new(RefusalKind::NotFound, format!("the target {name} speaks {dialect}, which has no such {operation}"))
+fn not_served(target: &Target, endpoints: &[Endpoint], operation: Operation) -> Refusal {
+    let name = target.name();
+    let dialects = endpoints.iter().map(|endpoint| endpoint.dialect().as_str()).collect::<Vec<_>>().join(", ");
+    Refusal::new(RefusalKind::NotFound, format!("the target {name} speaks {dialects}, which has no such {operation}"))
 }
 
 fn asks_usage(endpoint: &Endpoint, call: &Call) -> bool {

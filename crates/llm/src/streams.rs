@@ -28,7 +28,7 @@ use crate::{
 /// |---|---|---|---|
 /// | chat, completions | anything in a delta but the role; a text | a finish reason for every choice that was begun; `[DONE]` after content | an `error` in the event or a choice; a finish reason of an error (`error`, `abort`, …) |
 /// | responses | deltas; the progress of tools | `response.completed`, `response.incomplete` | `response.failed`, `error` |
-/// | messages | deltas; the beginning of a block that says something, as a tool's does | a stop reason, `message_stop` | `error` |
+/// | messages | deltas; the beginning of a block that says something, as a tool's does | a stop reason; `message_stop` after content | `error` |
 /// | Gemini | a part with anything in it | a finish reason for every candidate; a prompt that is blocked | an `error` |
 /// | Ollama | a text | `done` | an `error` |
 ///

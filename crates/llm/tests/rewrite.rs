@@ -476,6 +476,33 @@ fn what_cannot_be_put_to_a_target_is_refused() {
 }
 
 #[test]
+fn a_target_that_speaks_several_dialects_is_asked_at_the_first_that_serves() {
+    let target = Target::named("east").unwrap();
+    let named = |endpoint: EndpointBuilder| (target.name().clone(), endpoint.build().unwrap());
+    let other = Endpoint::builder(Dialect::OpenAi, "https://never.example/v1");
+    let rewrite = LlmRewrite::new([openai(), anthropic(), ollama(), other].map(named));
+    for (path, host, dialect, format, key) in [
+        (CHAT, "api.openai.com", Dialect::OpenAi, Format::Chat, Some("authorization")),
+        ("/v1/responses", "api.openai.com", Dialect::OpenAi, Format::Responses, Some("authorization")),
+        ("/v1/messages", "api.anthropic.com", Dialect::Anthropic, Format::Messages, Some("x-api-key")),
+        ("/api/chat", "localhost", Dialect::Ollama, Format::Ollama, None),
+    ] {
+        let fitted = rewrite.rewrite(post(path, BODY), &target).unwrap().request;
+        assert_eq!(fitted.uri().host(), Some(host), "{path}");
+        assert_eq!(fitted.extensions().get(), Some(&dialect), "{path}");
+        assert_eq!(fitted.extensions().get(), Some(&format), "{path}");
+        let shown = ["authorization", "x-api-key"].into_iter().filter(|name| fitted.headers().contains_key(*name));
+        assert!(shown.eq(key), "{path}: each address is shown its own key alone");
+    }
+    let refusal = rewrite.rewrite(post("/v1beta/models/g:generateContent", "{}"), &target).unwrap_err();
+    assert_eq!(refusal.kind(), RefusalKind::NotFound);
+    let spoken = "the target east speaks openai, anthropic, ollama, openai, which has no such generate_content";
+    assert_eq!(refusal.message(), spoken);
+    assert_eq!(rewrite.endpoints(&target).len(), 4);
+    assert!(rewrite.endpoints(&Target::named("west").unwrap()).is_empty());
+}
+
+#[test]
 fn what_the_client_needs_to_know_goes_along() {
     let mut asked = post(CHAT, BODY);
     *asked.version_mut() = Version::HTTP_2;

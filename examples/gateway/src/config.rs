@@ -1,5 +1,6 @@
 //! What the gateway is told: a TOML file, or nothing.
 
+mod endpoint;
 mod sections;
 mod target;
 
@@ -148,10 +149,10 @@ impl Config {
     /// Fails if a variable is not set, or does not hold what a header can carry. The error never shows a key.
     pub fn upstreams(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Upstream>, ConfigError> {
         let upstream = |(i, target): (usize, &Spanned<TargetConfig>)| {
-            target.get_ref().upstream(&variable).map_err(|says| ConfigError {
+            target.get_ref().upstream(&variable).map_err(|(key, says)| ConfigError {
                 file: "environment".to_owned(),
                 place: None,
-                key: format!("targets[{i}].api_key_env"),
+                key: format!("targets[{i}].{key}"),
                 says,
             })
         };

@@ -25,6 +25,10 @@ pub struct Guide<'a> {
 /// Name of each region, and its time to first token in milliseconds.
 const REGIONS: [(&str, u64); 3] = [("eastus", 20), ("westeurope", 60), ("swedencentral", 80)];
 
+/// What each region speaks, and the path at which its address ends.
+const DIALECTS: [(Dialect, &str); 4] =
+    [(Dialect::OpenAi, "/v1"), (Dialect::Anthropic, ""), (Dialect::Gemini, "/v1beta"), (Dialect::Ollama, "")];
+
 // === impl Demo ===
 
 impl Demo {
@@ -52,6 +56,7 @@ impl Demo {
     pub fn adapt(&self, config: &mut Config) {
         config.failover.stream_timeout = Duration::from_secs(2);
         config.failover.answer_timeout = Duration::from_secs(2);
+        config.streams.idle = Duration::from_secs(2);
         // Whoever heals a region wants to see it serve.
         config.failover.probe_every = Duration::from_secs(1);
         config.failover.return_after = Duration::from_secs(2);
@@ -72,8 +77,11 @@ impl Demo {
             let label = |text| Label::try_new(text).expect("the demo's names are labels");
             let target =
                 Target::new(label(region.name())).with_region(label(region.name())).with_provider(label("sim"));
-            let endpoint = Endpoint::builder(Dialect::OpenAi, format!("{}/v1", region.url()));
-            Upstream::new(target, endpoint.build().expect("a simulator's address is an address"))
+            let endpoint = |(dialect, path)| {
+                let endpoint = Endpoint::builder(dialect, format!("{}{path}", region.url()));
+                endpoint.build().expect("a simulator's address is an address")
+            };
+            Upstream::new(target, DIALECTS.map(endpoint))
         };
         self.regions.iter().map(upstream).collect()
     }
@@ -111,6 +119,10 @@ impl fmt::Display for Guide<'_> {
         writeln!(
             f,
             "    -d '{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
+        )?;
+        writeln!(
+            f,
+            "\nOr in another dialect: /v1/responses, /v1/messages (Anthropic), /v1beta/models/gemini:generateContent, /api/chat (Ollama)"
         )?;
         writeln!(f, "\nBreak a region and ask again; `x-served-by` names the region that answered:")?;
         writeln!(f, "  curl -X PUT {control}/control/targets/eastus/fault -d '{{\"kind\":\"refuse\"}}'")?;

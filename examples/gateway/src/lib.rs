@@ -1,6 +1,6 @@
 //! An LLM gateway built only from Buttress layers.
 //!
-//! One endpoint that speaks OpenAI's API, and many targets behind it. What makes it stand is in the layers; what is here is
+//! One endpoint that speaks what its targets speak, and many targets behind it. What makes it stand is in the layers; what is here is
 //! configuration ([`Config`]), the order of the layers ([`stack`]), the reading of requests ([`intake`]), a server
 //! ([`Gateway`]) and a demonstration on simulated regions ([`demo`]).
 //!

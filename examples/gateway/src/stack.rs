@@ -65,7 +65,9 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operat
             Arc::new(move || guard.counts())
         },
     };
-    let endpoints = upstreams.into_iter().map(|upstream| (upstream.target.name().clone(), upstream.endpoint));
+    let endpoints = upstreams.into_iter().flat_map(|Upstream { target, endpoints, .. }| {
+        endpoints.into_iter().map(move |endpoint| (target.name().clone(), endpoint))
+    });
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()

@@ -52,8 +52,31 @@ fn every_key_can_be_set() {
     assert_eq!(config.failover.stream_timeout, Duration::from_millis(250));
     let upstreams = config.upstreams(|name| (name == "AZURE_KEY").then(|| "s3cret".to_owned())).unwrap();
     assert_eq!(upstreams[0].target.region().unwrap().as_str(), "eastus");
-    assert_eq!(upstreams[0].endpoint.model_name("gpt-4o"), "my-deployment");
+    assert_eq!(upstreams[0].endpoints[0].model_name("gpt-4o"), "my-deployment");
     assert!(!format!("{upstreams:?}").contains("s3cret"), "a key is not printed");
+}
+
+const MESSAGES: &str = "[[targets.endpoints]]\nurl = \"http://127.0.0.1:9\"\ndialect = \"anthropic\"\n";
+
+#[test]
+fn a_target_may_have_an_address_for_each_dialect() {
+    let gemini = "[[targets.endpoints]]\nurl = \"http://127.0.0.1:9/v1beta\"\ndialect = \"gemini\"\n\
+                  api_key_env = \"GOOGLE_KEY\"\nmodels = { a = \"b\" }\n";
+    let text = format!("{TARGET}api_key_env = \"OPENAI_KEY\"\n{MESSAGES}{gemini}{}", TARGET.replace("east", "west"));
+    let config = Config::parse(&text, "gateway.toml").unwrap();
+    let upstreams = config.upstreams(|name| Some(format!("s3cret-{name}"))).unwrap();
+    let endpoints = &upstreams[0].endpoints;
+    let spoken = endpoints.iter().map(|endpoint| endpoint.dialect().as_str()).collect::<Vec<_>>();
+    assert_eq!(spoken, ["openai", "anthropic", "gemini"]);
+    assert_eq!((endpoints[0].model_name("a"), endpoints[2].model_name("a")), ("a", "b"));
+    let keys = endpoints.iter().map(|endpoint| endpoint.probe().headers().clone());
+    let shown = keys.map(|keys| (keys.contains_key("authorization"), keys.contains_key("x-goog-api-key")));
+    assert_eq!(shown.collect::<Vec<_>>(), [(true, false), (false, false), (false, true)], "none takes another's key");
+    assert_eq!(upstreams[1].endpoints.len(), 1);
+
+    let missing = config.upstreams(|name| (name == "OPENAI_KEY").then(|| "s3cret".to_owned())).unwrap_err();
+    let says = "environment: targets[0].endpoints[1].api_key_env: the environment variable `GOOGLE_KEY` is not set";
+    assert_eq!(missing.to_string(), says);
 }
 
 #[test]
@@ -76,6 +99,25 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
         (&with(TARGET), &["gateway.toml:5:1: targets[1].name: `east` is the name of another target"]),
         (&TARGET.replace("\"openai\"", "\"opnai\""), &["gateway.toml:4:11: targets[0].dialect: ", "`azure-v1`"]),
         (&TARGET.replace("http:", "ftp:"), &["targets[0]", "`url` must begin with https://"]),
+        (
+            &with(&MESSAGES.replace("url", "uri")),
+            &["gateway.toml:6:1: targets[0].endpoints[0]", "uri", "expected one of"],
+        ),
+        (&with(&MESSAGES.replace("9\"", "9/v1\"")), &["targets[0].endpoints[0]", "`url` must end before /v1"]),
+        (
+            &with("[[targets.endpoints]]\ndialect = \"gemini\""),
+            &["gateway.toml:5:1: targets[0].endpoints[0]: `url` and `dialect` must be given"],
+        ),
+        (
+            &with(&format!("{MESSAGES}{MESSAGES}")),
+            &["targets[0]: `endpoints`: what `anthropic` serves is asked for at the address for `anthropic` before it"],
+        ),
+        (
+            &with("[[targets.endpoints]]\nurl = \"http://127.0.0.1:9\"\ndialect = \"azure\""),
+            &[
+                "targets[0]: `endpoints`: what `azure` serves is asked for at the address for `openai` before it, so drop one",
+            ],
+        ),
         (&TARGET.replace("\"east\"", "\"ea st\""), &["targets[0]", "`name`: a name must be visible ASCII"]),
         (
             &TARGET.replace("dialect = \"openai\"\n", ""),

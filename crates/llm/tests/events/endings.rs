@@ -86,6 +86,11 @@ fn responses_end_with_the_response_that_failed() {
     assert_eq!(response["id"], "resp_67c9fdcecf488190bdd9a0409de3a1ec07b8b0ad4e5eb654");
     assert_eq!((&response["status"], &response["model"]), (&json!("failed"), &json!("gpt-4.1-2025-04-14")));
     assert_eq!(response["error"], json!({"code": "rate_limit_exceeded", "message": "Rate limit reached."}));
+    // The official clients raise on this, and take the rest for an event among others.
+    assert_eq!(
+        (&data["error"]["message"], &data["error"]["code"]),
+        (&json!("Rate limit reached."), &json!("rate_limit_exceeded"))
+    );
 
     let (name, data) = event(&mended(Answer::of("responses-error.sse"), Some(StreamFailure::idle())).unwrap());
     assert_eq!((name.as_str(), &data["response"]["error"]["code"]), ("event: response.failed", &json!("server_error")));
@@ -95,6 +100,7 @@ fn responses_end_with_the_response_that_failed() {
     let closing = unopened.closing(&StreamFailure::late()).unwrap();
     let (name, data) = event(std::str::from_utf8(&closing).unwrap());
     assert_eq!((name.as_str(), &data["type"]), ("event: error", &json!("error")));
+    assert_eq!((&data["error"]["message"], &data["error"]["type"]), (&data["message"], &json!("server_error")));
 }
 
 #[test]

@@ -93,6 +93,27 @@ fn an_answer_without_anything_is_empty_and_may_be_repeated() {
 }
 
 #[test]
+fn a_stop_of_messages_without_content_or_a_stop_reason_is_empty() {
+    let text = |events: &[&str]| -> String { events.iter().map(|event| format!("data: {event}\n\n")).collect() };
+    let (start, stop) = (r#"{"type":"message_start","message":{"content":[]}}"#, r#"{"type":"message_stop"}"#);
+    let delta = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#;
+    let reason = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+    for (events, word) in [
+        (&[stop][..], "F"),
+        (&[start, stop], "lF"),
+        (&[start, reason, stop], "lTlT"),
+        (&[start, delta, stop], "lCTT"),
+        (&[start, delta, reason, stop], "lCTlT"),
+    ] {
+        let seen = read(Format::Messages, SSE, [text(events).as_bytes()]);
+        assert_eq!(seen.word(), word, "{events:?}");
+        if word.ends_with('F') {
+            assert_eq!((seen.failure().word(), seen.failure().class().verdict), ("empty", Verdict::Transient));
+        }
+    }
+}
+
+#[test]
 fn an_end_of_the_body_after_content_and_before_an_end_is_a_truncation() {
     for name in ["truncated.sse", "torn.sse"] {
         assert_eq!(failure(name), (502, Verdict::Truncated, "truncated"), "{name}");
@@ -262,7 +283,7 @@ fn an_answer_that_never_began_is_phrased_as_its_request_would_have_been_answered
         (Format::Messages, r#"{"type":"error","error":{"type":"timeout_error""#),
         (Format::Gemini, r#"{"error":{"code":504"#),
     ] {
-        let request = http::Request::post("/").extension(format).body(()).unwrap();
+        let request = Request::post("/").extension(format).body(()).unwrap();
         let expected = streams.expect(&request);
         let (kind, phrased) = streams.envelope(&expected, &StreamFailure::late());
         assert_eq!(kind, "application/json");

@@ -7,19 +7,21 @@ use std::{
 };
 
 use buttress_core::{Label, Target};
-use buttress_llm::{Credential, CredentialStyle, Dialect, Endpoint, EndpointBuilder, Provider};
+use buttress_llm::Endpoint;
 use serde::Deserialize;
 
-use super::sections::duration;
+use super::{
+    endpoint::{Auth, EndpointConfig, RawDialect, RawEndpoint},
+    sections::duration,
+};
 
 /// A target: who it is, and how it is spoken to.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "RawTarget")]
 pub struct TargetConfig {
     pub(super) target: Target,
-    endpoint: EndpointBuilder,
-    auth: Auth,
-    key_variable: Option<String>,
+    /// At least one.
+    endpoints: Vec<EndpointConfig>,
     first_content: Option<Duration>,
 }
 
@@ -46,26 +48,8 @@ struct RawTarget {
     api_version: Option<String>,
     #[serde(default)]
     models: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawDialect {
-    Openai,
-    Azure,
-    AzureV1,
-    Anthropic,
-    Gemini,
-    Ollama,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Auth {
-    Bearer,
-    ApiKey,
-    XApiKey,
-    XGoogApiKey,
+    #[serde(default)]
+    endpoints: Vec<EndpointConfig>,
 }
 
 /// A target, ready to be spoken to.
@@ -74,8 +58,8 @@ enum Auth {
 pub struct Upstream {
     /// Who it is.
     pub target: Target,
-    /// How it is spoken to.
-    pub endpoint: Endpoint,
+    /// How it is spoken to: at the first address whose dialect has what is asked for.
+    pub endpoints: Vec<Endpoint>,
     /// How long it may take to its first content, where that is not as long as for all.
     pub first_content: Option<Duration>,
 }
@@ -108,59 +92,17 @@ impl TryFrom<RawTarget> for TargetConfig {
         if let Some(tokens) = raw.context {
             target = target.with_context(tokens);
         }
-        if let Some(variable) = &raw.api_key_env {
-            check_variable(variable)?;
+        let RawTarget { url, dialect, api_key_env, auth, api_version, models, .. } = raw;
+        let own = RawEndpoint { url, dialect, api_key_env, auth, api_version, models };
+        let mut endpoints = vec![EndpointConfig::new(raw.provider.as_deref(), own)?];
+        for further in raw.endpoints {
+            if let Some(says) = endpoints.iter().find_map(|earlier| further.hidden_by(earlier)) {
+                return Err(says);
+            }
+            endpoints.push(further);
         }
-        let (mut endpoint, auth) = begun(raw.provider.as_deref(), raw.dialect, raw.url)?;
-        if let Some(version) = raw.api_version {
-            endpoint = endpoint.api_version(version);
-        }
-        for (model, name) in raw.models {
-            endpoint = endpoint.model(model, name);
-        }
-        // Built once here, so that what is wrong with it is told with its line.
-        endpoint.clone().build().map_err(|error| error.to_string().replace("`base`", "`url`"))?;
-        let auth = raw.auth.unwrap_or(auth);
-        Ok(Self { target, endpoint, auth, key_variable: raw.api_key_env, first_content: raw.first_content })
+        Ok(Self { target, endpoints, first_content: raw.first_content })
     }
-}
-
-/// Begins an endpoint from what is known of its provider, or from what is said of it.
-fn begun(
-    provider: Option<&str>,
-    dialect: Option<RawDialect>,
-    url: Option<String>,
-) -> Result<(EndpointBuilder, Auth), String> {
-    let known = provider.and_then(Provider::by_name);
-    if let (Some(dialect), Some(url)) = (dialect, &url) {
-        let dialect = Dialect::from(dialect);
-        return Ok((Endpoint::builder(dialect, url), Auth::of(dialect)));
-    }
-    let Some(known) = known else {
-        let names = Provider::ALL.iter().map(|provider| provider.name()).collect::<Vec<_>>().join("`, `");
-        return Err(format!("`url` and `dialect` must be given, or `provider` be one of `{names}`"));
-    };
-    if dialect.is_some() {
-        return Err("`dialect` needs a `url`: the provider has one of its own".to_owned());
-    }
-    let endpoint = Endpoint::provider(known);
-    let auth = Auth::from(known.credential_style());
-    match url {
-        Some(url) => Ok((endpoint.base(url), auth)),
-        None if known.base().is_some() => Ok((endpoint, auth)),
-        None => Err(format!("`url` must be given: `{}` has no address that is the same for all", known.name())),
-    }
-}
-
-/// Refuses what looks like a key instead of a variable's name, without showing it.
-fn check_variable(name: &str) -> Result<(), String> {
-    let shaped = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    if !name.is_empty() && name.bytes().all(shaped) {
-        return Ok(());
-    }
-    Err("`api_key_env`: must be the name of an environment variable, in capitals, digits and `_`; the key itself does \
-         not belong in this file"
-        .to_owned())
 }
 
 impl TargetConfig {
@@ -168,66 +110,25 @@ impl TargetConfig {
         self.first_content
     }
 
-    pub(super) fn upstream(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Upstream, String> {
-        let mut endpoint = self.endpoint.clone();
-        if let Some(name) = &self.key_variable {
-            let key = variable(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
-            let credential = match self.auth {
-                Auth::Bearer => Credential::bearer(&key),
-                Auth::ApiKey => Credential::api_key(&key),
-                Auth::XApiKey => Credential::x_api_key(&key),
-                Auth::XGoogApiKey => Credential::x_goog_api_key(&key),
-            };
-            endpoint = endpoint.credential(credential.map_err(|error| format!("the variable `{name}`: {error}"))?);
-        }
-        let endpoint = endpoint.build().map_err(|error| error.to_string())?;
-        Ok(Upstream { target: self.target.clone(), endpoint, first_content: self.first_content })
-    }
-}
-
-impl From<RawDialect> for Dialect {
-    fn from(raw: RawDialect) -> Self {
-        match raw {
-            RawDialect::Openai => Self::OpenAi,
-            RawDialect::Azure => Self::Azure,
-            RawDialect::AzureV1 => Self::AzureV1,
-            RawDialect::Anthropic => Self::Anthropic,
-            RawDialect::Gemini => Self::Gemini,
-            RawDialect::Ollama => Self::Ollama,
-        }
-    }
-}
-
-// === impl Auth ===
-
-impl Auth {
-    const fn of(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::Azure | Dialect::AzureV1 => Self::ApiKey,
-            Dialect::Anthropic => Self::XApiKey,
-            Dialect::Gemini => Self::XGoogApiKey,
-            _ => Self::Bearer,
-        }
-    }
-}
-
-impl From<CredentialStyle> for Auth {
-    fn from(style: CredentialStyle) -> Self {
-        match style {
-            CredentialStyle::ApiKey => Self::ApiKey,
-            CredentialStyle::XApiKey => Self::XApiKey,
-            CredentialStyle::XGoogApiKey => Self::XGoogApiKey,
-            _ => Self::Bearer,
-        }
+    /// Builds the target, with its keys. What is wrong is told with the key that names the variable.
+    pub(super) fn upstream(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Upstream, (String, String)> {
+        let build = |(i, endpoint): (usize, &EndpointConfig)| {
+            endpoint.build(&variable).map_err(|says| match i.checked_sub(1) {
+                None => ("api_key_env".to_owned(), says),
+                Some(further) => (format!("endpoints[{further}].api_key_env"), says),
+            })
+        };
+        let endpoints = self.endpoints.iter().enumerate().map(build).collect::<Result<_, _>>()?;
+        Ok(Upstream { target: self.target.clone(), endpoints, first_content: self.first_content })
     }
 }
 
 // === impl Upstream ===
 
 impl Upstream {
-    /// Creates a target that is spoken to by `endpoint`.
+    /// Creates a target that is spoken to by `endpoints`, the first that serves what is asked for.
     #[must_use]
-    pub const fn new(target: Target, endpoint: Endpoint) -> Self {
-        Self { target, endpoint, first_content: None }
+    pub fn new(target: Target, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        Self { target, endpoints: endpoints.into_iter().collect(), first_content: None }
     }
 }

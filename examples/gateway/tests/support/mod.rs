@@ -6,7 +6,7 @@ use std::time::Duration;
 use buttress_core::{Body, Client, Payload};
 use buttress_sim::{Fault, Simulator};
 use bytes::Bytes;
-use gateway::{Config, Gateway, operator::Operator, stack};
+use gateway::{Config, Gateway, config::Upstream, operator::Operator, stack};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::{
@@ -59,6 +59,11 @@ impl Running {
 
     pub async fn from_config(config: &Config, regions: Vec<Simulator>) -> Self {
         let upstreams = config.upstreams(|name| Some(format!("key-of-{name}"))).expect("each key is there");
+        Self::to(config, upstreams, regions).await
+    }
+
+    /// Starts a gateway in front of these targets.
+    pub async fn to(config: &Config, upstreams: Vec<Upstream>, regions: Vec<Simulator>) -> Self {
         let (stack, operator) = stack::build(config, upstreams).expect("the targets are good");
         let gateway = Gateway::bind(config, stack).await.expect("a port is free");
         let url = format!("http://{}", gateway.addr().expect("a bound socket has an address"));
