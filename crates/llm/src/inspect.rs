@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project::pin_project;
 use tower_service::Service;
 
-use crate::{Dialect, beginning::Beginning, classify, coding::Coding};
+use crate::{Dialect, beginning::Beginning, classify, coding::Coding, decoder};
 
 /// Wraps a client; leaves the [`Class`] of each failed answer in its extensions. See the [crate docs](crate).
 ///
@@ -161,7 +161,7 @@ async fn read(response: Response<Body>, limits: Limits) -> Response<Body> {
         let _in_time = tokio::time::timeout(limits.timeout, beginning.fill(&mut body, limits.max_bytes)).await;
     }
     let (data, body) = beginning.rejoin(body);
-    let prefix = coding.decoded(&data[..data.len().min(limits.max_bytes)], limits.max_bytes);
+    let prefix = decoder::beginning(coding, &data[..data.len().min(limits.max_bytes)], limits.max_bytes);
     let now = SystemTime::now();
     let class = classify(limits.dialect, parts.status, &parts.headers, &prefix, now);
     tell(&mut parts.headers, class.hint, now);

@@ -256,7 +256,7 @@ fn an_answer_that_never_began_is_phrased_as_its_request_would_have_been_answered
         (Format::Messages, r#"{"type":"error","error":{"type":"timeout_error""#),
         (Format::Gemini, r#"{"error":{"code":504"#),
     ] {
-        let request = http::Request::post("/").extension(format).body(()).unwrap();
+        let request = Request::post("/").extension(format).body(()).unwrap();
         let expected = streams.expect(&request);
         let (kind, phrased) = streams.envelope(&expected, &StreamFailure::late());
         assert_eq!(kind, "application/json");
