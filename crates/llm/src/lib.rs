@@ -131,6 +131,7 @@ mod route;
 mod rules;
 mod scan;
 mod sse;
+mod status;
 mod streams;
 mod tokens;
 mod turns;
