@@ -94,6 +94,8 @@
 mod address;
 mod ask_usage;
 mod beginning;
+mod block;
+mod buffer;
 mod builder;
 mod call;
 mod classify;
@@ -106,6 +108,7 @@ mod error_body;
 mod events;
 mod expected_output;
 mod facts;
+mod field;
 mod format;
 mod guess;
 mod headers;
