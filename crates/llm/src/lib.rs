@@ -113,6 +113,7 @@ mod format;
 mod guess;
 mod headers;
 mod hint;
+mod huge_prompt;
 mod image_tokens;
 mod input_tokens;
 mod inspect;
