@@ -1,4 +1,8 @@
 //! Reads JSON (RFC 8259) in one pass: without a tree, without a copy, and to the last byte.
+//!
+//! This is for answers: what a target sends may be anything, each byte is looked at once, and texts are short. What a caller
+//! sent was checked when its [facts](crate::RequestFacts) were read, has long texts, and is looked at in parts, as they are
+//! asked for: that is [`RawJson`](crate::RawJson).
 
 /// What is read is not JSON, or is nested too deeply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
