@@ -143,6 +143,7 @@ mod streams;
 mod tokens;
 mod turns;
 mod usage;
+mod value;
 mod wait;
 mod whole;
 
