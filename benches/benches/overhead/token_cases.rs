@@ -36,10 +36,10 @@ impl<F: Fn(Text) -> u64> Service<Text> for Doing<F> {
 
 pub(crate) fn groups() -> [Group<Text>; 4] {
     [
-        tokens("tokens of a prompt of 1 kB", || prompt::<1_000>()),
-        tokens("tokens of a prompt of 100 kB", || prompt::<100_000>()),
-        facts("a chat request of 1 kB", || body::<1_000>()),
-        facts("a chat request of 100 kB", || body::<100_000>()),
+        tokens("tokens of a prompt of 1 kB", prompt::<1_000>),
+        tokens("tokens of a prompt of 100 kB", prompt::<100_000>),
+        facts("a chat request of 1 kB", body::<1_000>),
+        facts("a chat request of 100 kB", body::<100_000>),
     ]
 }
 
@@ -96,7 +96,7 @@ fn prompt<const BYTES: usize>() -> Text {
 fn body<const BYTES: usize>() -> Text {
     once(BYTES + 1, || {
         let turn = |at: usize| {
-            let role = if at % 2 == 0 { "user" } else { "assistant" };
+            let role = if at.is_multiple_of(2) { "user" } else { "assistant" };
             let text: String = prompt::<BYTES>().chars().skip(at * BYTES / 10).take(BYTES / 16).collect();
             serde_json::json!({ "role": role, "content": text })
         };

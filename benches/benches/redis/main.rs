@@ -5,11 +5,7 @@
 //! per second are a ratio to read, not a capacity; the contenders take turns, so that what else the machine does meets them
 //! alike. CPU per call is that of this process, and the steadier figure.
 
-use std::{
-    future::Future,
-    num::NonZeroUsize,
-    time::{Duration, Instant as StdInstant},
-};
+use std::{future::Future, num::NonZeroUsize, time::Duration};
 
 use buttress_redis::{Config, Pool, Redis, Script, redis};
 use buttress_testkit::RedisServer;
@@ -17,6 +13,7 @@ use cpu_time::ProcessTime;
 use tokio::{
     runtime::{self, Handle},
     task::JoinSet,
+    time::Instant,
 };
 
 /// A token bucket of the usual form: a look at the clock, one read, one write.
@@ -109,30 +106,27 @@ fn evalsha(sha: &str) -> redis::Cmd {
 }
 
 /// Calls from `callers` tasks at once for `time`.
-async fn load<F: Future<Output = u8> + Send>(
+async fn load<F: Future<Output = u8> + Send + 'static>(
     callers: usize,
     time: Duration,
     call: impl Fn() -> F + Clone + Send + 'static,
-) -> Turn
-where
-    F: 'static,
-{
-    let (start, cpu) = (now(), ProcessTime::now());
+) -> Turn {
+    let (start, cpu) = (Instant::now(), ProcessTime::now());
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
         let call = call.clone();
         tasks.spawn(async move {
             let mut took = Vec::with_capacity(64 * 1024);
-            while now() - start < time {
-                let begun = now();
+            while Instant::now() - start < time {
+                let begun = Instant::now();
                 call().await;
-                took.push(now() - begun);
+                took.push(Instant::now() - begun);
             }
             took
         });
     }
     let mut took = tasks.join_all().await.concat();
-    let (elapsed, cpu) = (now() - start, cpu.elapsed());
+    let (elapsed, cpu) = (Instant::now() - start, cpu.elapsed());
     took.sort_unstable();
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     Turn {
@@ -141,10 +135,4 @@ where
         p50_micros: micros(took[took.len() / 2]),
         p99_micros: micros(took[took.len() * 99 / 100]),
     }
-}
-
-/// The real clock: nothing here is paused.
-#[expect(clippy::disallowed_types, reason = "what is measured is real time")]
-fn now() -> StdInstant {
-    StdInstant::now()
 }

@@ -9,7 +9,7 @@ use crate::RawJson;
 /// Says that a stream was asked to tell what it used, and that the caller has not asked for that.
 ///
 /// [`LlmRewrite`](crate::LlmRewrite) leaves it in the request's extensions. The stream then holds a chunk without choices
-/// that the caller does not expect.
+/// that the caller does not expect, and which nothing in this crate takes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsageAsked;

@@ -63,6 +63,9 @@ impl EndpointBuilder {
     /// the request's `stream_options`, and every other byte is as it was. The stream then holds one more chunk, without
     /// choices; [`UsageAsked`](crate::UsageAsked) in the request's extensions tells that the caller has not asked for it.
     ///
+    /// **The caller sees that chunk:** nothing here takes it out again. A client that takes the first of `choices` without a look
+    /// at how many there are fails at it. Set this only for callers that are known to bear it.
+    ///
     /// It is off unless set. It has no effect where the [`Provider`] is known and does not tell usage on request.
     #[must_use]
     pub const fn ask_for_usage(mut self) -> Self {

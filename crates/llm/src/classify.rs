@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use buttress_core::{Class, Outcome, Verdict};
 use http::{HeaderMap, StatusCode};
 
-use crate::{Dialect, error_body::ErrorBody, hint, rules};
+use crate::{Dialect, error_body::ErrorBody, hint, rules, status};
 
 /// Says what an answer means: its verdict and its hint.
 ///
@@ -78,7 +78,7 @@ pub fn classify(
 #[must_use]
 pub fn classify_event(dialect: Dialect, data: &[u8], now: SystemTime) -> Option<Class> {
     let body = ErrorBody::read_event(data)?;
-    Some(judge(dialect, rules::status(&body), &HeaderMap::new(), &body, now))
+    Some(judge(dialect, status::of(&body), &HeaderMap::new(), &body, now))
 }
 
 fn judge(dialect: Dialect, status: StatusCode, headers: &HeaderMap, body: &ErrorBody, now: SystemTime) -> Class {

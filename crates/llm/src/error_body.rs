@@ -70,6 +70,20 @@ impl ErrorBody {
         (told || failed || error_in(event).is_some()).then(|| Self::of_root(&root))
     }
 
+    /// Reads an error without what is about it.
+    pub(crate) fn of_error(error: &Value) -> Self {
+        let mut body = Self::default();
+        body.add(error);
+        body
+    }
+
+    /// An error of which there is only a name.
+    pub(crate) fn named(name: &str) -> Self {
+        let mut body = Self::default();
+        body.call(Some(name));
+        body
+    }
+
     fn of_root(root: &Value) -> Self {
         let root = root.get(0).unwrap_or(root);
         let mut body = Self::default();
@@ -184,10 +198,9 @@ impl ErrorBody {
         self.names.iter().any(|own| names.iter().any(|name| own.eq_ignore_ascii_case(name)))
     }
 
-    /// Returns the first of `statuses` whose name is one of the error's.
-    pub(crate) fn status_by(&self, statuses: &[(&str, u16)]) -> Option<u16> {
-        let of = |own: &String| statuses.iter().find(|(name, _)| own.eq_ignore_ascii_case(name));
-        self.names.iter().find_map(of).map(|(_, status)| *status)
+    /// Returns what the error is called, the name that counts first.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// Returns whether the message holds one of `marks`, which are in lower case.

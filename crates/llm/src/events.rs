@@ -11,8 +11,9 @@ mod responses;
 
 use crate::{
     Format,
-    scan::{Malformed, Scan, Scanned, Value},
+    scan::{Malformed, Scan, Scanned},
     usage::Counts,
+    value::Value,
 };
 
 pub(crate) use self::responses::Opened;

@@ -11,7 +11,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     for name in gone {
         headers.remove(name);
     }
-    // What is compressed cannot be judged.
+    // What is compressed has to be decoded to be judged, and is, but an answer that fails within can then be closed nowhere.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 

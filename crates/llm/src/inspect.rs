@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project::pin_project;
 use tower_service::Service;
 
-use crate::{Dialect, beginning::Beginning, classify, coding::Coding, hint};
+use crate::{Dialect, beginning::Beginning, classify, coding::Coding, decoder, hint, huge_prompt::HugePrompt};
 
 /// Wraps a client; leaves the [`Class`] of each failed answer in its extensions. See the [crate docs](crate).
 ///
@@ -28,6 +28,10 @@ use crate::{Dialect, beginning::Beginning, classify, coding::Coding, hint};
 ///
 /// Where the answer tells how long to wait, but not in a header that clients read (`Retry-After`, `retry-after-ms`,
 /// `x-ms-retry-after-ms`), it gets `Retry-After`, rounded up, and `retry-after-ms`.
+///
+/// Gemini's 500 and 504 may mean that the prompt is too long, without a word of it. Where [`LlmRewrite`](crate::LlmRewrite)
+/// estimated the prompt at 200,000 tokens or more, they mean [`ContextTooLong`](buttress_core::Verdict::ContextTooLong): the
+/// same is not sent again. Where that is wrong, it harms this caller alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Inspect<S> {
     inner: S,
@@ -39,6 +43,7 @@ struct Limits {
     dialect: Dialect,
     max_bytes: usize,
     timeout: Duration,
+    huge_prompt: Option<HugePrompt>,
 }
 
 /// The future of [`Inspect`].
@@ -69,7 +74,8 @@ impl<S> Inspect<S> {
     /// Wraps `inner`.
     #[must_use]
     pub const fn new(inner: S) -> Self {
-        let limits = Limits { dialect: Dialect::OpenAi, max_bytes: Self::MAX_BYTES, timeout: Self::TIMEOUT };
+        let limits =
+            Limits { dialect: Dialect::OpenAi, max_bytes: Self::MAX_BYTES, timeout: Self::TIMEOUT, huge_prompt: None };
         Self { inner, limits }
     }
 
@@ -109,7 +115,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let dialect = request.extensions().get().copied().unwrap_or(self.limits.dialect);
-        InspectFuture(State::Calling { inner: self.inner.call(request), limits: Limits { dialect, ..self.limits } })
+        let huge_prompt = request.extensions().get().copied();
+        let limits = Limits { dialect, huge_prompt, ..self.limits };
+        InspectFuture(State::Calling { inner: self.inner.call(request), limits })
     }
 }
 
@@ -177,9 +185,10 @@ async fn read(response: Response<Body>, limits: Limits) -> Response<Body> {
         let _in_time = tokio::time::timeout(limits.timeout, beginning.fill(&mut body, limits.max_bytes)).await;
     }
     let (data, body) = beginning.rejoin(body);
-    let prefix = coding.decoded(&data[..data.len().min(limits.max_bytes)], limits.max_bytes);
+    let prefix = decoder::beginning(coding, &data[..data.len().min(limits.max_bytes)], limits.max_bytes);
     let now = SystemTime::now();
     let class = classify(limits.dialect, parts.status, &parts.headers, &prefix, now);
+    let class = limits.huge_prompt.map_or(class, |huge| huge.judge(class));
     tell(&mut parts.headers, class.hint, now);
     parts.extensions.insert(class);
     Response::from_parts(parts, body)

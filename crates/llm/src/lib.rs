@@ -18,23 +18,24 @@
 //! 5. [`LlmRewrite`] fits a request to the endpoint of a target, or to the first that serves it, where a target has several
 //!    for several dialects. It sets address, credential and model; it removes the
 //!    caller's credentials, cookies and hop-by-hop headers, the `x-served-*` headers, and an `api-version` or a key in the
-//!    query; it asks for an answer that is not compressed, and, where an endpoint is set to it, for usage in a stream. All
-//!    else goes on byte for byte.
+//!    query; it asks for an answer that is not compressed. Where an endpoint is set to it, it asks for usage in a stream:
+//!    the caller then gets a chunk without choices that it did not ask for. All else goes on byte for byte.
 //! 6. [`classify`](fn@classify) says what an answer means: a verdict, and a hint on when to come back. [`classify_event`]
 //!    does so for an error in the midst of an answer that began with 200.
 //! 7. [`Inspect`] wraps a client and classifies each failed answer. It reads the body within a bound of bytes and time, leaves
 //!    the [`Class`](buttress_core::Class) in the response's extensions, where
 //!    [`HttpClassify`](buttress_core::HttpClassify) finds it, and gives the body on unchanged. A body that is compressed is
 //!    decoded to be read, and goes on compressed. A wait that only the body tells is told to the caller in `Retry-After`.
+//!    Gemini's 500 and 504 to a huge prompt are taken for one that is too long.
 //! 8. [`SseReader`] and [`NdjsonReader`] find events and lines in a streamed answer while its bytes pass unchanged, cut
 //!    wherever the network cuts them. They tell events from comments and blank lines, which keep a connection alive and are
 //!    not content; where the stream can be cut; and whether it ended within an event.
 //! 9. [`LlmStreams`] makes a reader for each answer that says what its parts mean: content, the end, or an error under a 200.
 //!    It counts the [`Usage`](buttress_core::Usage) alike for every provider, tells a whole answer from one that broke off,
-//!    and phrases a failure in the answer's own [`Format`].
+//!    and phrases a failure in the answer's own [`Format`]. An answer that is compressed is decoded to be looked at.
 //! 10. [`TokenCounter`] counts the tokens of a text, and of a whole request with its roles, tools and images: by the model's own
-//!    encoding where that is one of OpenAI's and the feature `tokens` is on, and by the kinds of characters otherwise.
-//!    [`ExpectedOutput`] learns how long the answers of each route are.
+//!     encoding where that is one of OpenAI's and the feature `tokens` is on, and by the kinds of characters otherwise.
+//!     [`ExpectedOutput`] learns how long the answers of each route are.
 //!
 //! # When it refuses
 //!
@@ -54,15 +55,17 @@
 //!
 //! Reading the facts is one pass over the body; what is not a fact is passed over, with one allocation of
 //! a few bytes for the depth of what is nested. A [`Call`] is one allocation and one more
-//! per name. A body is copied only if the target calls the model otherwise, or is asked for usage. An answer that is a success costs [`Inspect`] a look at its status; a failed one costs a box.
+//! per name. A body is copied only if the target calls the model otherwise, or is asked for usage. An answer that is a
+//! success costs [`Inspect`] a look at its status; a failed one costs a box, and a decoder if it is compressed.
 //!
-//! Details are one more scan of the body when they are asked for, without an allocation. To count tokens takes the time of
-//! the texts; the feature `tokens` puts two dictionaries of 15 and 32 MB into the program, each read when first used.
+//! Details are one more scan of the body when they are asked for, without an allocation; a body of 200 kB or more to Gemini
+//! is so scanned, and its tokens are estimated. To count tokens takes the time of the texts; the feature `tokens` puts two dictionaries of 15 and 32 MB into the program, each read when first used.
 //!
 //! A reader of streams borrows what lies within a chunk: an event with one line of data costs no allocation and no copy. One
 //! that is split costs a copy of its parts, into room that is used again; room beyond 4 KiB is given back after each event.
 //! What it means is found in one pass over its data, without an allocation. An answer that is not a stream is held until it is
-//! whole, up to 256 KiB; only one that lies within a chunk is not copied.
+//! whole, up to 256 KiB; only one that lies within a chunk is not copied. One that is compressed costs its decoder, and can be
+//! closed nowhere if it fails.
 //!
 //! # Example
 //!
@@ -95,21 +98,26 @@
 mod address;
 mod ask_usage;
 mod beginning;
+mod block;
+mod buffer;
 mod builder;
 mod call;
 mod classify;
 mod coding;
-mod decode;
+mod decoded;
+mod decoder;
 mod details;
 mod endpoint;
 mod error_body;
 mod events;
 mod expected_output;
 mod facts;
+mod field;
 mod format;
 mod guess;
 mod headers;
 mod hint;
+mod huge_prompt;
 mod image_tokens;
 mod input_tokens;
 mod inspect;
@@ -131,10 +139,12 @@ mod route;
 mod rules;
 mod scan;
 mod sse;
+mod status;
 mod streams;
 mod tokens;
 mod turns;
 mod usage;
+mod value;
 mod wait;
 mod whole;
 

@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use crate::{
     Dialect, Format, NdjsonReader, SseReader,
-    decode::Decoded,
+    decoded::Decoded,
     judge::{Judge, Part},
     phrase::{self, Frame},
     whole::{Rest, Step, Whole},

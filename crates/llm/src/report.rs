@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::{
     Dialect, Format, classify,
+    error_body::ErrorBody,
     events::Fault,
     phrase::{self, Words},
+    status,
 };
 
 /// A longer error is not kept word for word.
@@ -18,60 +20,6 @@ const MAX_REPORT: usize = 64 * 1024;
 
 /// The longest text of a message that is kept where it has to be put into other words.
 const MAX_MESSAGE: usize = 4 * 1024;
-
-/// What errors are called, and the status that they have when they come in time. The first that fits counts.
-const STATUSES: [(u16, &[&str]); 14] = [
-    (
-        429,
-        &[
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            "too_many_requests",
-            "resource_exhausted",
-            "throttlingexception",
-            "slow_down",
-            "requests",
-            "tokens",
-            "insufficient_quota",
-            "credit_balance_exhausted",
-            "organization_spend_limit_exceeded",
-            "project_spend_limit_exceeded",
-            "organization_usage_limit_exceeded",
-            "enforced_spend_limit_reached",
-        ],
-    ),
-    (529, &["overloaded_error"]),
-    (503, &["overloaded", "unavailable", "service_unavailable", "serviceunavailable", "insufficient_system_resource"]),
-    (504, &["timeout_error", "timeout", "deadline_exceeded", "vector_store_timeout"]),
-    (402, &["billing_error", "insufficient_balance", "payment_required"]),
-    (401, &["authentication_error", "invalid_api_key", "unauthenticated", "unauthorized", "api_key_invalid"]),
-    (403, &["permission_error", "permission_denied", "unsupported_country_region_territory", "forbidden"]),
-    (404, &["not_found_error", "model_not_found", "not_found", "notfounderror", "deploymentnotfound", "not found"]),
-    (409, &["conflict_error"]),
-    (410, &["model_decommissioned"]),
-    (413, &["request_too_large"]),
-    (499, &["cancelled"]),
-    (502, &["provider_error", "upstream_error", "bad_gateway"]),
-    (
-        400,
-        &[
-            "invalid_request_error",
-            "badrequesterror",
-            "bad_request",
-            "invalid_argument",
-            "failed_precondition",
-            "context_length_exceeded",
-            "content_filter",
-            "content_policy_violation",
-            "invalid_prompt",
-            "invalid_value",
-            "unsupported_parameter",
-            "bio_policy",
-            "data_residency_mismatch",
-            "validationexception",
-        ],
-    ),
-];
 
 /// An error that was told within an answer: its true status, and how its format tells it as an answer of its own.
 #[derive(Debug)]
@@ -90,7 +38,7 @@ impl Report {
             Fault::Whole(raw) => Self::of_value(format, raw, false),
             Fault::Text(text) => Self::of_text(format, &String::from_utf8_lossy(&text[..text.len().min(MAX_MESSAGE)])),
             Fault::Word(word) => {
-                let status = by_word(word).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let status = status::of(&ErrorBody::named(word));
                 let message = format!("the answer ended with {word}");
                 let words = Words { status, kind: None, code: Some(word), param: None, message: &message };
                 Self { status, body: phrase::body(format, &words) }
@@ -112,7 +60,7 @@ impl Report {
         if let Value::String(text) = error {
             return Self::of_text(format, text);
         }
-        let status = status(error);
+        let status = status::of(&ErrorBody::of_error(error));
         if field
             && error.is_object()
             && raw.len() <= MAX_REPORT
@@ -136,7 +84,7 @@ impl Report {
     }
 
     fn of_text(format: Format, text: &str) -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let status = status::of(&ErrorBody::named(text));
         let message = if text.is_empty() { "the answer ended with an error" } else { beginning(text) };
         Self { status, body: phrase::body(format, &Words { status, kind: None, code: None, param: None, message }) }
     }
@@ -148,29 +96,6 @@ fn beginning(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-/// Returns the status that `error` would have come with: the one it names itself, or that of what it is called. Nothing said
-/// is a fault of the server.
-fn status(error: &Value) -> StatusCode {
-    let metadata = error.get("metadata").and_then(|metadata| metadata.get("error_type"));
-    let names = [error.get("code"), error.get("type"), error.get("status"), metadata];
-    let names = || names.iter().flatten();
-    names()
-        .find_map(|name| by_number(name))
-        .or_else(|| names().filter_map(|name| name.as_str()).find_map(by_word))
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-fn by_number(value: &Value) -> Option<StatusCode> {
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
-    let code = u16::try_from(number).ok().filter(|code| (400..600).contains(code))?;
-    StatusCode::from_u16(code).ok()
-}
-
-fn by_word(word: &str) -> Option<StatusCode> {
-    let fits = |(_, words): &&(u16, &[&str])| words.iter().any(|known| known.eq_ignore_ascii_case(word));
-    StatusCode::from_u16(STATUSES.iter().find(fits)?.0).ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
 use http::{Request, Version};
 
-use crate::{Call, Endpoint, Format, Operation, UsageAsked, address, ask_usage::ask_for_usage, headers};
+use crate::{
+    Call, Endpoint, Format, Operation, UsageAsked, address, ask_usage::ask_for_usage, headers, huge_prompt::HugePrompt,
+};
 
 /// Fits a request to the endpoint of a target: address, path, credential, model. See the [crate docs](crate).
 ///
@@ -65,6 +67,9 @@ impl Rewrite<Request<Payload>> for LlmRewrite {
         endpoint.dress(&mut parts.headers);
         parts.extensions.insert(endpoint.dialect());
         parts.extensions.insert(Format::of(endpoint.dialect(), call.operation()));
+        if let Some(huge) = HugePrompt::of(endpoint.dialect(), &call, body.bytes()) {
+            parts.extensions.insert(huge);
+        }
         let body = with_model(endpoint, &call, model, body)?;
         let asked = asks_usage(endpoint, &call).then(|| ask_for_usage(body.bytes())).flatten();
         if asked.is_some() {

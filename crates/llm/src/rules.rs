@@ -178,61 +178,6 @@ const LENGTH_WORDS: &[&str] = &[
 
 const FAILURE: &[&str] = &["ModelStreamErrorException", "ModelErrorException", "ConflictException"];
 
-/// The status that an error has by its name, where it came without one: in the midst of an answer. The names in this order.
-const STATUSES: &[(&str, u16)] = &[
-    ("invalid_request_error", 400),
-    ("BadRequestError", 400),
-    ("INVALID_ARGUMENT", 400),
-    ("FAILED_PRECONDITION", 400),
-    ("validationException", 400),
-    ("context_length_exceeded", 400),
-    ("content_filter", 400),
-    ("content_policy_violation", 400),
-    ("invalid_prompt", 400),
-    ("bio_policy", 400),
-    ("data_residency_mismatch", 400),
-    ("authentication_error", 401),
-    ("invalid_api_key", 401),
-    ("AuthenticationError", 401),
-    ("UNAUTHENTICATED", 401),
-    ("UnrecognizedClientException", 403),
-    ("ExpiredTokenException", 403),
-    ("billing_error", 402),
-    ("permission_error", 403),
-    ("PERMISSION_DENIED", 403),
-    ("accessDeniedException", 403),
-    ("unsupported_country_region_territory", 403),
-    ("not_found_error", 404),
-    ("NotFoundError", 404),
-    ("NOT_FOUND", 404),
-    ("model_not_found", 404),
-    ("resourceNotFoundException", 404),
-    ("modelTimeoutException", 408),
-    ("conflict_error", 409),
-    ("request_too_large", 413),
-    ("modelStreamErrorException", 424),
-    ("modelErrorException", 424),
-    ("rate_limit_exceeded", 429),
-    ("rate_limit_error", 429),
-    ("insufficient_quota", 429),
-    ("credit_balance_exhausted", 429),
-    ("organization_spend_limit_exceeded", 429),
-    ("project_spend_limit_exceeded", 429),
-    ("organization_usage_limit_exceeded", 429),
-    ("enforced_spend_limit_reached", 429),
-    ("slow_down", 429),
-    ("throttlingException", 429),
-    ("RESOURCE_EXHAUSTED", 429),
-    ("CANCELLED", 499),
-    ("overloaded", 503),
-    ("UNAVAILABLE", 503),
-    ("serviceUnavailableException", 503),
-    ("timeout_error", 504),
-    ("vector_store_timeout", 504),
-    ("DEADLINE_EXCEEDED", 504),
-    ("overloaded_error", 529),
-];
-
 /// Returns what the error means by its marks, if it has any.
 pub(crate) fn verdict(dialect: Dialect, status: StatusCode, headers: &HeaderMap, body: &ErrorBody) -> Option<Verdict> {
     let fits = |Rule(at, when, _): &&Rule| {
@@ -243,12 +188,6 @@ pub(crate) fn verdict(dialect: Dialect, status: StatusCode, headers: &HeaderMap,
         at && when.is_so(dialect, headers, body)
     };
     RULES.iter().find(fits).map(|Rule(_, _, verdict)| *verdict)
-}
-
-/// Returns the status of an error that came without one: by its number, by its name, or 500.
-pub(crate) fn status(body: &ErrorBody) -> StatusCode {
-    let code = body.status().or_else(|| body.status_by(STATUSES));
-    code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 // === impl When ===

@@ -4,7 +4,9 @@ use std::{mem, time::Duration};
 
 use crate::{
     StreamError, StreamErrorKind, StreamLimits,
-    lines::{Buffer, Line, Lines, Rest},
+    block::{Block, Near},
+    field::Field,
+    lines::{Line, Lines, Rest},
 };
 
 /// Reads an [event stream](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation) from
@@ -101,28 +103,6 @@ pub struct SseEvent<'a> {
     pub id: Option<&'a [u8]>,
 }
 
-/// What is held of an event.
-#[derive(Debug, Default)]
-struct Block {
-    name: Held,
-    data: Held,
-    id: Held,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    bytes: Buffer,
-    set: bool,
-}
-
-/// What the chunk has of an event. It goes before what is held.
-#[derive(Clone, Copy, Default)]
-struct Near<'c> {
-    name: Option<&'c [u8]>,
-    data: Option<&'c [u8]>,
-    id: Option<&'c [u8]>,
-}
-
 #[derive(Clone, Copy)]
 enum Found<'c> {
     Event(Near<'c>),
@@ -131,19 +111,6 @@ enum Found<'c> {
     Stray(Line<'c>),
     Blank,
     Unfinished,
-}
-
-/// What a line is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
-    End,
-    Comment,
-    Name,
-    Data,
-    Id,
-    Retry(Duration),
-    Stray,
-    Other,
 }
 
 // === impl SseReader ===
@@ -201,8 +168,7 @@ impl SseReader {
     /// before the data is read. Of the stream, no more is ever kept than a line and an event.
     #[must_use]
     pub const fn held(&self) -> usize {
-        let Block { name, data, id } = &self.block;
-        self.lines.reserved() + name.bytes.reserved() + data.bytes.reserved() + id.bytes.reserved()
+        self.lines.reserved() + self.block.reserved()
     }
 
     fn next<'c>(&mut self, rest: &mut &'c [u8]) -> Result<Option<Found<'c>>, StreamError> {
@@ -239,7 +205,7 @@ impl SseReader {
         let (field, value) = Field::of(bytes);
         match (field, line) {
             (Field::Other, _) => return Ok(None),
-            (Field::End, _) if near.data.is_some() || self.block.data.set => return Ok(Some(Found::Event(*near))),
+            (Field::End, _) if near.data.is_some() || self.block.has_data() => return Ok(Some(Found::Event(*near))),
             (Field::End, _) => return Ok(Some(Found::Blank)),
             (Field::Comment, _) => {
                 self.block.keep(mem::take(near));
@@ -253,7 +219,7 @@ impl SseReader {
                 self.block.keep(mem::take(near));
                 return Ok(Some(Found::Stray(line)));
             }
-            (Field::Data, Line::Chunk(_)) if near.data.is_some() || self.block.data.set => {}
+            (Field::Data, Line::Chunk(_)) if near.data.is_some() || self.block.has_data() => {}
             (Field::Name | Field::Data | Field::Id, Line::Chunk(bytes)) => {
                 near.set(field, &bytes[value..]);
                 self.block.check(*near, 0, self.limit)?;
@@ -299,133 +265,4 @@ impl SseReader {
         self.block = Block::default();
         *self.stopped.insert(error)
     }
-}
-
-// === impl Block ===
-
-impl Block {
-    /// Whether a cut would tear an event.
-    const fn is_open(&self) -> bool {
-        self.name.set || self.data.set || self.id.set
-    }
-
-    /// Checks that the event, with what is near, is within `limit`.
-    const fn check(&self, near: Near<'_>, more: usize, limit: usize) -> Result<(), StreamError> {
-        let size = self.name.len(near.name) + self.data.len(near.data) + self.id.len(near.id) + more;
-        if size > limit { Err(StreamError::event(limit)) } else { Ok(()) }
-    }
-
-    /// Copies what is near, which has been checked. If that has data, none is held.
-    fn keep(&mut self, near: Near<'_>) {
-        for (held, bytes) in [(&mut self.name, near.name), (&mut self.id, near.id), (&mut self.data, near.data)] {
-            if let Some(bytes) = bytes {
-                held.bytes.replace(bytes);
-                held.set = true;
-            }
-        }
-    }
-
-    /// Copies `value`, if there is room for it; nothing is near.
-    fn set(&mut self, field: Field, value: &[u8], limit: usize) -> Result<(), StreamError> {
-        let mut near = Near::default();
-        near.set(field, value);
-        if field == Field::Data && self.data.set {
-            self.check(near, self.data.bytes.len() + 1, limit)?;
-            self.data.bytes.push(b"\n", limit);
-            self.data.bytes.push(value, limit);
-        } else {
-            self.check(near, 0, limit)?;
-            self.keep(near);
-        }
-        Ok(())
-    }
-
-    fn event<'s, 'c: 's>(&'s self, near: Near<'c>) -> SseEvent<'s> {
-        SseEvent {
-            name: near.name.or_else(|| self.name.value()).filter(|name| !name.is_empty()),
-            data: near.data.or_else(|| self.data.value()).unwrap_or_default(),
-            id: near.id.or_else(|| self.id.value()),
-        }
-    }
-
-    fn clear(&mut self) {
-        for held in [&mut self.name, &mut self.data, &mut self.id] {
-            if mem::take(&mut held.set) {
-                held.bytes.clear();
-            }
-        }
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    fn value(&self) -> Option<&[u8]> {
-        self.set.then(|| self.bytes.bytes())
-    }
-
-    /// The length of what is near, or else of what is held.
-    const fn len(&self, near: Option<&[u8]>) -> usize {
-        match near {
-            Some(near) => near.len(),
-            None => self.bytes.len(),
-        }
-    }
-}
-
-// === impl Near ===
-
-impl<'c> Near<'c> {
-    const fn set(&mut self, field: Field, value: &'c [u8]) {
-        match field {
-            Field::Name => self.name = Some(value),
-            Field::Data => self.data = Some(value),
-            Field::Id => self.id = Some(value),
-            Field::End | Field::Comment | Field::Retry(_) | Field::Stray | Field::Other => {}
-        }
-    }
-}
-
-// === impl Field ===
-
-impl Field {
-    /// Returns what `line` is for, and where in it the value begins.
-    fn of(line: &[u8]) -> (Self, usize) {
-        // Nearly every line is one of the first two.
-        if let Some(value) = line.strip_prefix(b"data:") {
-            return (Self::Data, 5 + usize::from(value.starts_with(b" ")));
-        }
-        let Some(&first) = line.first() else { return (Self::End, 0) };
-        if first == b':' {
-            return (Self::Comment, 1);
-        }
-        if first == b'{' {
-            return (Self::Stray, 0);
-        }
-        let colon = line.iter().take(MAX_FIELD + 1).position(|&byte| byte == b':');
-        let (name, value) = match colon {
-            Some(at) => (&line[..at], at + 1 + usize::from(line.get(at + 1) == Some(&b' '))),
-            None => (line, line.len()),
-        };
-        let field = match name {
-            b"data" => Self::Data,
-            b"event" => Self::Name,
-            b"id" if !line[value..].contains(&0) => Self::Id,
-            b"retry" => millis(&line[value..]).map_or(Self::Other, Self::Retry),
-            _ => Self::Other,
-        };
-        (field, value)
-    }
-}
-
-/// The longest name of a field that is known.
-const MAX_FIELD: usize = 5;
-
-/// Reads a number of milliseconds: ASCII digits, and nothing else.
-fn millis(digits: &[u8]) -> Option<Duration> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let more = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-    Some(Duration::from_millis(digits.iter().fold(0, more)))
 }

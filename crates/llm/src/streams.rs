@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
 
 use crate::{
     Call, Dialect, Format, LlmReader, NdjsonReader, SseReader, StreamLimits,
-    decode::{Coding, Decoded},
+    coding::Coding,
+    decoded::Decoded,
     phrase,
     reader::{Framing, Reading},
     whole::Whole,
@@ -156,11 +157,10 @@ impl OpenStream for LlmStreams {
         let format = format?;
         let framed = Framed::of(&head.headers, format, stream)?;
         let reading = Reading::new(format, dialect, self.framing(framed, format));
-        let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-        match (codings.next().map(|coding| coding.to_str().unwrap_or("?").trim()), codings.next()) {
-            (None | Some("" | "identity"), None) => Some(LlmReader::plain(reading)),
-            (Some(coding), None) => Some(LlmReader::decoded(Decoded::new(Coding::of(coding)?, reading))),
-            (_, Some(_)) => None,
+        match Coding::of(&head.headers) {
+            Coding::Plain => Some(LlmReader::plain(reading)),
+            Coding::Unknown => None,
+            coding => Some(LlmReader::decoded(Decoded::new(coding, reading))),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use memchr::memchr2;
 
-use crate::{lines::Buffer, scan::is_blank};
+use crate::{buffer::Buffer, scan::is_blank};
 
 /// Finds where a JSON value ends, and keeps what of it has come before, up to a bound.
 ///

@@ -96,6 +96,11 @@ fn streams_of_lines_read_the_same_however_they_are_cut() {
 }
 
 #[test]
+fn answers_mean_the_same_however_they_are_cut_and_a_failure_is_told_in_its_place() {
+    holds("events", properties::events);
+}
+
+#[test]
 fn hints_are_bounded_and_headers_come_first() {
     holds("hint", properties::hint);
 }

@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
-use buttress_llm::{Call, Credential, Dialect, Endpoint, EndpointBuilder, Format, LlmRewrite, Provider, UsageAsked};
+use std::{convert::Infallible, future::ready};
+
+use buttress_core::{Body, Class, Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target, Verdict};
+use buttress_llm::{
+    Call, Credential, Dialect, Endpoint, EndpointBuilder, Format, Inspect, LlmRewrite, Provider, UsageAsked,
+};
 use bytes::Bytes;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tower::{ServiceExt, service_fn};
 
 const BODY: &str = r#"{ "messages" : [ 1.0e5, "\u0061" ], "model" : "gpt-4o" , "stream":false }"#;
 const CHAT: &str = "/v1/chat/completions";
@@ -473,6 +478,44 @@ fn what_cannot_be_put_to_a_target_is_refused() {
     let refusal = rewrite.rewrite(post(CHAT, BODY), &Target::named("west").unwrap()).unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Unavailable);
     assert!(refusal.message().contains("west"));
+}
+
+/// A prompt of about so many tokens: short words, of which each is one.
+fn prompt(tokens: usize) -> String {
+    let text = "and so on ".repeat(tokens / 3);
+    json!({"contents": [{"parts": [{"text": text}]}]}).to_string()
+}
+
+async fn verdict_of(endpoint: EndpointBuilder, path: &str, body: &str, status: u16) -> Verdict {
+    let client = service_fn(move |_: Request<Payload>| {
+        ready(Ok::<_, Infallible>(Response::builder().status(status).body(Body::empty()).unwrap()))
+    });
+    let answer = Inspect::new(client).oneshot(fit(endpoint, post(path, body))).await.unwrap();
+    answer.extensions().get::<Class>().unwrap().verdict
+}
+
+#[tokio::test]
+async fn a_failure_of_gemini_at_a_huge_prompt_is_one_of_length() {
+    let path = "/v1beta/models/gemini-2.5-pro:generateContent";
+    let (huge, long) = (prompt(400_000), prompt(90_000));
+    assert!(long.len() > 200_000);
+    for (status, expected) in [
+        (500, Verdict::ContextTooLong),
+        (504, Verdict::ContextTooLong),
+        (503, Verdict::Transient),
+        (429, Verdict::RateLimited),
+        (401, Verdict::CredentialDead),
+    ] {
+        assert_eq!(verdict_of(gemini(), path, &huge, status).await, expected, "{status}");
+        let otherwise = if status == 504 || status == 500 { Verdict::Transient } else { expected };
+        assert_eq!(verdict_of(gemini(), path, &long, status).await, otherwise, "{status}, not as long");
+    }
+    // A picture of megabytes is a few hundred tokens.
+    let picture = json!({"inlineData": {"mimeType": "image/png", "data": "A".repeat(4 << 20)}});
+    let picture = json!({"contents": [{"parts": [picture]}]}).to_string();
+    assert_eq!(verdict_of(gemini(), path, &picture, 500).await, Verdict::Transient, "a picture");
+    let chat = json!({"model": "gpt-4o", "messages": [{"content": "and so on ".repeat(150_000)}]}).to_string();
+    assert_eq!(verdict_of(openai(), CHAT, &chat, 500).await, Verdict::Transient, "another dialect");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Anthropic's messages.
 
 use super::{Fault, Found, Tally};
-use crate::scan::{Scan, Scanned, Value};
+use crate::{
+    scan::{Scan, Scanned},
+    value::Value,
+};
 
 pub(super) fn read<'a>(scan: &mut Scan<'a>, name: Option<&[u8]>, tally: &mut Tally) -> Scanned<Found<'a>> {
     let mut found = Found::default();

@@ -3,7 +3,10 @@
 use memchr::memmem;
 
 use super::{Fault, Found, Tally};
-use crate::scan::{Scan, Scanned, Value};
+use crate::{
+    scan::{Scan, Scanned},
+    value::Value,
+};
 
 /// What the stream said of the response, to be said again if it must be ended.
 #[derive(Debug, Default)]

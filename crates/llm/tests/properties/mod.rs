@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 #![allow(clippy::unwrap_used, reason = "a property fails by panicking, its helpers too")]
 
+mod events;
+
 use std::{
     fmt::Debug,
     time::{Duration, SystemTime},
@@ -15,6 +17,8 @@ use buttress_llm::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
+
+pub(crate) use self::events::events;
 
 const DIALECTS: [Dialect; 6] =
     [Dialect::OpenAi, Dialect::Azure, Dialect::AzureV1, Dialect::Anthropic, Dialect::Gemini, Dialect::Ollama];

@@ -5,38 +5,19 @@ use std::{
     io::{self, Write},
 };
 
-use brotli_decompressor::DecompressorWriter;
 use buttress_core::{Event, EventKind, StreamFailure};
-use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use crate::reader::Reading;
-
-/// How an answer is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-}
+use crate::{coding::Coding, decoder::Decoder, reader::Reading};
 
 /// Decodes an answer and reads what it says. What is decoded is not kept.
 ///
 /// Events are told per piece of the wire: of what a piece holds, the most telling, and then an end or a failure.
 pub(crate) struct Decoded {
-    decoder: Decoder,
+    decoder: Decoder<Sink>,
     /// How many bytes of the wire were taken.
     read: u64,
     next: Option<EventKind>,
     over: bool,
-}
-
-enum Decoder {
-    Gzip(MultiGzDecoder<Sink>),
-    Zlib(ZlibDecoder<Sink>),
-    Deflate(DeflateDecoder<Sink>),
-    /// Deflate in one of its two forms, which the first byte tells.
-    Unsure(Option<Sink>),
-    Brotli(Box<DecompressorWriter<Sink>>),
 }
 
 /// Where decoded bytes go.
@@ -56,36 +37,12 @@ const MAX_RATIO: u64 = 256;
 
 const FREE: u64 = 1 << 20;
 
-const BROTLI_BUFFER: usize = 8 * 1024;
-
-// === impl Coding ===
-
-impl Coding {
-    /// Returns the coding with this name (RFC 9110, section 8.4.1).
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        let name = name.trim();
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("gzip") || is("x-gzip") {
-            Some(Self::Gzip)
-        } else if is("deflate") {
-            Some(Self::Deflate)
-        } else {
-            is("br").then_some(Self::Brotli)
-        }
-    }
-}
-
 // === impl Decoded ===
 
 impl Decoded {
     pub(crate) fn new(coding: Coding, reading: Reading) -> Self {
         let sink = Sink { reading, made: 0, allowed: FREE, best: None, end: None };
-        let decoder = match coding {
-            Coding::Gzip => Decoder::Gzip(MultiGzDecoder::new(sink)),
-            Coding::Deflate => Decoder::Unsure(Some(sink)),
-            Coding::Brotli => Decoder::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER))),
-        };
-        Self { decoder, read: 0, next: None, over: false }
+        Self { decoder: Decoder::new(coding, sink), read: 0, next: None, over: false }
     }
 
     pub(crate) fn read(&mut self, rest: &mut &[u8]) -> Option<Event> {
@@ -129,13 +86,9 @@ impl Decoded {
     /// Returns the most telling event of a piece. One that comes after it is put down as the next.
     fn decode(&mut self, piece: &[u8]) -> Option<EventKind> {
         self.read += piece.len() as u64;
-        // Brotli with a window of up to 1 GiB, which no browser takes.
-        let too_wide = self.read == piece.len() as u64
-            && matches!(self.decoder, Decoder::Brotli(_))
-            && piece.first().is_some_and(|byte| byte & 0x7f == 0x11);
         let sink = self.decoder.sink_mut();
         sink.allowed = sink.allowed.saturating_add(MAX_RATIO * piece.len() as u64);
-        let result = if too_wide { Err(io::ErrorKind::InvalidData.into()) } else { self.decoder.write(piece) };
+        let result = self.decoder.write(piece);
         let sink = self.decoder.sink_mut();
         let (best, mut end) = (sink.best.take(), sink.end.take());
         if result.is_err() && end.is_none() && !sink.reading.is_over() {
@@ -160,61 +113,6 @@ impl fmt::Debug for Decoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { read, over, .. } = self;
         f.debug_struct("Decoded").field("read", read).field("over", over).finish_non_exhaustive()
-    }
-}
-
-// === impl Decoder ===
-
-impl Decoder {
-    /// Decodes all of `piece`, and gives out all that can be told from it.
-    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        if let Self::Unsure(sink) = self
-            && let (Some(&first), Some(sink)) = (piece.first(), sink.take())
-        {
-            // Section 2.2 of RFC 1950. Nearly all that is called deflate is wrapped so.
-            let wrapped = first & 0x0f == 8;
-            *self = if wrapped { Self::Zlib(ZlibDecoder::new(sink)) } else { Self::Deflate(DeflateDecoder::new(sink)) };
-        }
-        let writer: &mut dyn Write = match self {
-            Self::Gzip(decoder) => decoder,
-            Self::Zlib(decoder) => decoder,
-            Self::Deflate(decoder) => decoder,
-            Self::Brotli(decoder) => decoder,
-            Self::Unsure(_) => return Ok(()),
-        };
-        writer.write_all(piece)?;
-        writer.flush()
-    }
-
-    fn finish(&mut self) {
-        // An error says that the compressed data is not whole; the answer in it may be.
-        let _whole = match self {
-            Self::Gzip(decoder) => decoder.try_finish(),
-            Self::Zlib(decoder) => decoder.try_finish(),
-            Self::Deflate(decoder) => decoder.try_finish(),
-            Self::Brotli(decoder) => decoder.close(),
-            Self::Unsure(_) => Ok(()),
-        };
-    }
-
-    fn sink(&self) -> &Sink {
-        match self {
-            Self::Gzip(decoder) => decoder.get_ref(),
-            Self::Zlib(decoder) => decoder.get_ref(),
-            Self::Deflate(decoder) => decoder.get_ref(),
-            Self::Brotli(decoder) => decoder.get_ref(),
-            Self::Unsure(sink) => sink.as_ref().expect("it is taken only to become another"),
-        }
-    }
-
-    fn sink_mut(&mut self) -> &mut Sink {
-        match self {
-            Self::Gzip(decoder) => decoder.get_mut(),
-            Self::Zlib(decoder) => decoder.get_mut(),
-            Self::Deflate(decoder) => decoder.get_mut(),
-            Self::Brotli(decoder) => decoder.get_mut(),
-            Self::Unsure(sink) => sink.as_mut().expect("it is taken only to become another"),
-        }
     }
 }
 
