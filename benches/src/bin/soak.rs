@@ -3,7 +3,7 @@
 //!
 //! `cargo xtask soak`. Upstream, gateway and callers are processes of their own. It fails if a stream costs more than 32 KiB,
 //! if memory grows by more than a twentieth between the beginning and the end, if a stream ends by itself, or if the upstream
-//! is not told within a second that its callers have left.
+//! is not told within five seconds that all its callers have left.
 
 use std::{error::Error, io::Write as _, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
@@ -103,7 +103,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     println!("gateway: {} KiB when all had left", memory(&gateway)? / 1024);
     check(each <= MAX_BYTES_PER_STREAM, format!("a stream costs {each} bytes, more than {MAX_BYTES_PER_STREAM}"))?;
     check(grown <= after / 20, format!("memory grew by {grown} bytes while streams flowed"))?;
-    check(heard < Duration::from_secs(1), format!("the upstream heard only after {heard:?}"))
+    check(heard < Duration::from_secs(5), format!("the upstream heard only after {heard:?}"))
 }
 
 fn check(holds: bool, otherwise: String) -> Result<(), Failure> {

@@ -70,7 +70,7 @@ fn run<F: Future>(test: F) -> F::Output {
 }
 
 async fn soon<F: Future>(what: F) -> F::Output {
-    time::timeout(Duration::from_secs(10), what).await.expect("it came within ten seconds")
+    time::timeout(Duration::from_secs(60), what).await.expect("it came within a minute")
 }
 
 async fn until(condition: impl Fn() -> bool) {
@@ -203,7 +203,7 @@ fn a_thousand_circuits_that_open_keep_within_the_bounds() {
         for key in &keys {
             a.open(key);
         }
-        until(|| a.share.counts().sent + a.share.counts().dropped == 1000).await;
+        until(|| a.share.counts().sent + a.share.counts().dropped >= 1000).await;
         let held = server.tell(&["ZCARD", HINTS]);
         let held: u64 = held.trim().trim_start_matches(':').parse().expect("a number");
         assert!((1..=256).contains(&held), "{held}");
