@@ -70,9 +70,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     {
         let now = Instant::now();
         self.attempt(Some(first), None, now).unwrap_or_else(|refusal| {
-            let passed_over = || match self.returns_at(now) {
-                Some(at) => Refusal::new(RefusalKind::Unavailable, "every target is left alone for now")
-                    .with_retry_after(at.saturating_duration_since(now)),
+            let choice = self.choice(false, None, now);
+            let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
+            let passed_over = || match choice.returns_at() {
+                Some(at) => alone().with_retry_after(at.saturating_duration_since(now)),
+                // Whoever keeps requests away does not say for how long.
+                None if choice.is_kept_away() => alone().with_guessed_retry_after(Walk::GUESS),
                 None => Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless(),
             };
             Next::Refuse(refusal.unwrap_or_else(passed_over))
@@ -130,10 +133,6 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
     {
         self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved)
-    }
-
-    fn returns_at(&self, now: Instant) -> Option<Instant> {
-        self.choice(false, None, now).returns_at()
     }
 
     fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {

@@ -93,6 +93,12 @@ impl<'a> Choice<'a> {
         self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
     }
 
+    /// Returns whether a target that serves, and was not tried, is only kept from the request by those who are asked first.
+    pub(crate) fn is_kept_away(&self) -> bool {
+        let all = Self { admit: None, ..*self };
+        self.admit.is_some() && all.ups(0..self.fleet.members().len(), Domains::Any).next().is_some()
+    }
+
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
     fn due(&self) -> Option<&'a Arc<Member>> {
         let Wish { context, repeatable, .. } = self.wish;

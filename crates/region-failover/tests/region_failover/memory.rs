@@ -166,7 +166,11 @@ async fn whoever_is_asked_before_a_target_is_chosen_can_keep_requests_away() {
     assert_eq!(ask(&mut service, 3).await, ["west"; 3]);
     assert_eq!(handle.calls(), 3);
     let (mut service, handle) = over(&failover("east west").admit(|_: &Target, _: Instant| false), []);
-    assert_eq!((status(&send(&mut service, get()).await), handle.calls()), (503, 0));
+    let response = send(&mut service, get()).await.expect("an answer");
+    assert_eq!((response.status().as_u16(), handle.calls()), (503, 0));
+    let refusal = response.extensions().get::<buttress_core::Refusal>().expect("the layer refused");
+    assert_eq!(refusal.class().hint.should_retry, None, "who is kept away now may be let in soon");
+    assert!(refusal.retry_after().is_some());
 }
 
 #[tokio::test(start_paused = true)]
