@@ -74,6 +74,22 @@ impl Handle {
         self.0.known(key).map(|circuit| Snapshot::of(&circuit, Instant::now()))
     }
 
+    /// Returns whether a call of `key` has a chance to pass at `now`: for those who choose where to send it. It takes no place,
+    /// and as long as the circuit is closed it takes no lock either. Only [`acquire`](Self::acquire), or the layer, decides.
+    #[must_use]
+    pub fn admits(&self, key: &Key, now: Instant) -> bool {
+        let Some(circuit) = self.0.known(key) else { return true };
+        match circuit.gate().state() {
+            State::Open => {
+                // Time may have moved it on: then it is tried.
+                let seen = Snapshot::of(&circuit, now);
+                seen.state != State::Open || seen.open_for.is_some_and(|left| left.is_zero())
+            }
+            State::ForcedOpen => false,
+            _ => true,
+        }
+    }
+
     /// Returns how many circuits were forgotten to make place for others.
     #[must_use]
     pub fn evicted(&self) -> u64 {

@@ -234,6 +234,25 @@ async fn the_open_time_doubles_up_to_its_cap_and_falls_back_step_by_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_chooses_where_to_send_a_call_can_ask_and_takes_no_place() {
+    let layer = CircuitBreakerLayer::try_new(Settings::new().open_time(OpenTime::fixed(SECOND))).expect("in range");
+    let (handle, target) = (layer.handle(), key("default"));
+    let admits = || (0..3).map(|_| handle.admits(&target, Instant::now())).collect::<Vec<_>>();
+    assert_eq!(admits(), [true; 3]);
+    assert!(handle.admits(&key("never-seen"), Instant::now()));
+    handle.open_for(&target, SECOND);
+    assert_eq!(admits(), [false; 3]);
+    advance(SECOND).await;
+    assert_eq!(admits(), [true; 3], "it may be tried");
+    assert!(handle.acquire(&target).is_ok(), "to ask took no place");
+    handle.force_open(&target);
+    advance(SECOND * 10).await;
+    assert_eq!(admits(), [false; 3]);
+    handle.disable(&target);
+    assert_eq!(admits(), [true; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_open_time_is_jittered_by_no_more_than_it_says() {
     let settings = exact().consecutive(NonZeroU32::MIN).open_time(OpenTime::fixed(100 * SECOND).with_jitter(10));
     let mut times: Vec<_> = (0..200)

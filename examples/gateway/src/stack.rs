@@ -3,7 +3,7 @@
 use std::{collections::HashMap, convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::body::Body as AxumBody;
-use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key, State};
+use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key};
 use buttress_commit_gate::CommitGateLayer;
 use buttress_concurrency::ConcurrencyLayer;
 use buttress_core::{Answering, BoxError, Client, Http, Label, Payload, Target, TransportError};
@@ -119,14 +119,7 @@ fn failover(
     circuits: buttress_circuit_breaker::Handle,
 ) -> Result<RegionFailoverLayer<Http>, BuildError> {
     let targets = upstreams.iter().map(|upstream| upstream.target.clone());
-    let admits = move |target: &Target, _: Instant| {
-        let circuit = circuits.snapshot(&Key::new(target.name().clone()));
-        !circuit.is_some_and(|circuit| match circuit.state {
-            State::Open => circuit.open_for.is_none_or(|left| !left.is_zero()),
-            State::ForcedOpen => true,
-            _ => false,
-        })
-    };
+    let admits = move |target: &Target, now: Instant| circuits.admits(&Key::new(target.name().clone()), now);
     let layer = RegionFailoverLayer::try_new(targets)?
         .policy(config.failover.policy)
         .health(config.failover.health())
