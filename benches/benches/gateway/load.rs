@@ -1,6 +1,12 @@
 //! Callers that ask again as soon as they have their answer.
 
-use std::{error::Error, future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    error::Error,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::Pin,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -17,14 +23,25 @@ use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
-    pub(crate) stream: bool,
+    pub(crate) asked: Asked,
     pub(crate) time: Duration,
+}
+
+/// What callers ask for, and what of it is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Answers that are not streamed, to their end.
+    Whole,
+    /// Streams, to their first byte.
+    FirstByte,
+    /// One stream that does not end, of which each event says when it was sent.
+    Events,
 }
 
 /// What the callers met with.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Of each request: to the end of a whole answer, or to the first byte of a stream.
+    /// Of each request, to what was [asked](Asked) of it; or of each event, on its way.
     pub(crate) latencies: Vec<Duration>,
     pub(crate) time: Duration,
 }
@@ -70,21 +87,15 @@ impl Load {
         let (host, mut latencies) = (addr.to_string(), Vec::new());
         let mut begun = Instant::now();
         while begun < until {
-            let request = Request::post("/v1/chat/completions")
-                .header(header::HOST, &host)
-                .header(header::USER_AGENT, "OpenAI/Python 1.99.9")
-                .header(header::ACCEPT, "application/json")
-                .header(header::CONTENT_TYPE, "application/json")
-                .header(header::AUTHORIZATION, "Bearer sk-0123456789abcdef0123456789abcdef")
-                .header("x-stainless-lang", "python")
-                .header("x-stainless-retry-count", "0")
-                .body(Full::new(body.clone()))?;
-            let response = caller.send_request(request).await?;
+            let response = caller.send_request(request(&host, body.clone())?).await?;
             if response.status() != StatusCode::OK {
                 return Err(format!("the server answered {}", response.status()).into());
             }
+            if self.asked == Asked::Events {
+                return listen(response, until).await;
+            }
             let (first, last) = drain(response).await?;
-            latencies.push(if self.stream { first } else { last }.duration_since(begun));
+            latencies.push(if self.asked == Asked::FirstByte { first } else { last }.duration_since(begun));
             begun = Instant::now();
             caller.ready().await?;
         }
@@ -93,13 +104,45 @@ impl Load {
 
     /// A chat of a kilobyte.
     fn body(self) -> Bytes {
-        let Self { stream, .. } = self;
+        let stream = self.asked != Asked::Whole;
         let words = WORDS.repeat(10);
         let text = format!(
             r#"{{"model":"gpt-4o-mini","stream":{stream},"temperature":0.2,"messages":[{{"role":"system","content":"Be brief."}},{{"role":"user","content":"{words}"}}]}}"#
         );
         text.into()
     }
+}
+
+fn request(host: &str, body: Bytes) -> http::Result<Request<Full<Bytes>>> {
+    Request::post("/v1/chat/completions")
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, "OpenAI/Python 1.99.9")
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::AUTHORIZATION, "Bearer sk-0123456789abcdef0123456789abcdef")
+        .header("x-stainless-lang", "python")
+        .header("x-stainless-retry-count", "0")
+        .body(Full::new(body))
+}
+
+/// Reads a stream until then; returns how long each event was on its way.
+async fn listen(response: Response<Incoming>, until: Instant) -> Result<Vec<Duration>, Failure> {
+    let (mut body, mut latencies) = (response.into_body(), Vec::new());
+    while Instant::now() < until {
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.ok_or("the stream ended")??;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        // An event that came with the one before it counts as late as it came.
+        let data = frame.data_ref().ok_or("a stream has no trailers")?;
+        latencies
+            .extend(std::str::from_utf8(data)?.split("\n\n").filter_map(sent).map(|sent| now.saturating_sub(sent)));
+    }
+    Ok(latencies)
+}
+
+/// When an event says that it was sent.
+fn sent(event: &str) -> Option<Duration> {
+    let (_, time) = event.split_once("wall ")?;
+    time.split_once('"')?.0.parse().ok().map(Duration::from_nanos)
 }
 
 /// Reads an answer; returns when its first byte came, and its last.

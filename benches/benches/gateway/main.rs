@@ -1,5 +1,5 @@
-//! What the gateway costs beside a bare hyper reverse proxy: requests per second, latency, CPU per request, and time to the
-//! first byte of a stream.
+//! What the gateway costs beside a bare hyper reverse proxy: requests per second, latency, CPU per request, time to the first
+//! byte of a stream, and how long each of its events is on the way.
 //!
 //! `cargo bench -p bench --bench gateway`. Upstream, bare proxy, gateway and load are processes of their own on one machine.
 //! They share its cores, so requests per second are a ratio to read, not a capacity; all of them take turns, so that what
@@ -12,7 +12,7 @@ use std::{env, io::Write as _, path::PathBuf, process::Command, time::Duration};
 
 use bench::Child;
 use clap::Parser;
-use load::{Failure, Load};
+use load::{Asked, Failure, Load};
 use report::{Report, Tally};
 
 /// Measures the gateway beside a bare proxy.
@@ -27,6 +27,9 @@ struct Args {
     /// How many connections ask at the same time; each number is measured.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]
     connections: Vec<usize>,
+    /// Leaves out answers that are not streamed.
+    #[arg(long)]
+    streams_only: bool,
     /// The gateway's binary. Built if not given.
     #[arg(long)]
     gateway: Option<PathBuf>,
@@ -64,16 +67,19 @@ async fn terminated() {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    let contenders = start(&args)?;
-    for &connections in &args.connections {
-        measure(&args, &contenders, connections, false).await?;
+    let gateway = args.gateway.clone().map_or_else(build_gateway, Ok)?;
+    let contenders = start(&gateway, &mut Command::new(env!("CARGO_BIN_EXE_fixed-upstream")))?;
+    for &connections in args.connections.iter().filter(|_| !args.streams_only) {
+        measure(&args, &contenders, connections, Asked::Whole).await?;
     }
-    measure(&args, &contenders, 1, true).await
+    measure(&args, &contenders, 1, Asked::FirstByte).await?;
+    // One stream, so that its events meet none but each other.
+    let contenders = start(&gateway, Command::new(env!("CARGO_BIN_EXE_slow-upstream")).arg("1"))?;
+    measure(&args, &contenders, 1, Asked::Events).await
 }
 
-fn start(args: &Args) -> Result<Vec<Contender>, Failure> {
-    let gateway = args.gateway.clone().map_or_else(build_gateway, Ok)?;
-    let upstream = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_fixed-upstream")))?;
+fn start(gateway: &PathBuf, upstream: &mut Command) -> Result<Vec<Contender>, Failure> {
+    let upstream = Child::start(upstream)?;
     let addr = upstream.addr();
     let mut bare = Command::new(env!("CARGO_BIN_EXE_bare-proxy"));
     bare.arg(addr.to_string());
@@ -88,8 +94,8 @@ fn start(args: &Args) -> Result<Vec<Contender>, Failure> {
     Ok(vec![
         Contender { name: "no proxy", process: upstream, is_proxy: false },
         contender("bare hyper proxy", Child::start(&mut bare)?),
-        contender("gateway, 1 target", start_gateway(&gateway, &one)?),
-        contender("gateway, 3 targets, model renamed", start_gateway(&gateway, &three.concat())?),
+        contender("gateway, 1 target", start_gateway(gateway, &one)?),
+        contender("gateway, 3 targets, model renamed", start_gateway(gateway, &three.concat())?),
     ])
 }
 
@@ -114,9 +120,9 @@ fn start_gateway(binary: &PathBuf, targets: &str) -> Result<Child, Failure> {
     Ok(Child::start(Command::new(binary).arg("--config").arg(config.path()))?)
 }
 
-async fn measure(args: &Args, contenders: &[Contender], connections: usize, stream: bool) -> Result<(), Failure> {
+async fn measure(args: &Args, contenders: &[Contender], connections: usize, asked: Asked) -> Result<(), Failure> {
     let mut tallies: Vec<_> = contenders.iter().map(|contender| Tally::new(contender.name)).collect();
-    let load = |time| Load { connections, stream, time };
+    let load = |time| Load { connections, asked, time };
     for contender in contenders {
         load(Duration::from_millis(300)).run(contender.process.addr()).await?;
     }
@@ -128,7 +134,11 @@ async fn measure(args: &Args, contenders: &[Contender], connections: usize, stre
             tally.add(outcome, cpu.filter(|_| contender.is_proxy));
         }
     }
-    let what = if stream { "streams, time to the first byte" } else { "whole answers" };
+    let what = match asked {
+        Asked::Whole => "whole answers",
+        Asked::FirstByte => "streams, time to the first byte",
+        Asked::Events => "events of a stream, one in a millisecond, from upstream to caller (req: event)",
+    };
     println!("\n{what}, {connections} connection(s), {} turns of {} s", args.rounds, args.seconds);
     println!("{}", Report(&tallies));
     Ok(())

@@ -1,4 +1,6 @@
 //! Streams of HTTP: what a gate and a guard cost for each answer, and for each of its events.
+//!
+//! The events of a format are told apart by a byte, so that the layers alone are measured; those of a chat are read in full.
 
 use std::{
     convert::Infallible,
@@ -6,14 +8,16 @@ use std::{
     future::{Future, Ready, ready},
     hint::black_box,
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll, ready},
 };
 
 use buttress_commit_gate::CommitGateLayer;
 use buttress_core::{Event, EventKind, EventReader, OpenStream, StreamFailure};
+use buttress_llm::{Format, LlmStreams};
 use buttress_stream_guard::StreamGuardLayer;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, response};
+use http::{HeaderValue, Request, Response, header, response};
 use http_body::{Body, Frame};
 use pin_project::pin_project;
 use tower::{Layer as _, Service, ServiceBuilder};
@@ -35,6 +39,13 @@ struct Frames {
     roles: u32,
     left: u32,
 }
+
+/// Answers with a chat, an event in each frame, all of which are there.
+#[derive(Clone, Copy, Debug)]
+struct Chat;
+
+#[derive(Debug)]
+struct Chunks(std::slice::Iter<'static, Bytes>);
 
 /// Reads streams whose frames are events, told apart by a byte: the least that a format can ask for.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +78,36 @@ pub(crate) fn streams() -> Group<Request<()>> {
         .case("buttress StreamGuardLayer, by format", Reading(guard().layer(bare)))
         .promise(4)
         .case("buttress CommitGate > StreamGuard, by format", Reading(both.service(bare)))
+}
+
+static CHAT: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let chunk = |delta: &str, finish: &str| {
+        let text = format!(
+            "data: {{\"id\":\"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG\",\"object\":\"chat.completion.chunk\",\"created\":1741570283,\
+             \"model\":\"gpt-4o-2024-08-06\",\"service_tier\":\"default\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\
+             \"logprobs\":null,\"finish_reason\":{finish}}}]}}\n\n"
+        );
+        Bytes::from(text)
+    };
+    let role = chunk("\"role\":\"assistant\",\"content\":\"\"", "null");
+    let words = (0..EVENTS).map(|_| chunk("\"content\":\" wall\"", "null"));
+    let ends = [chunk("", "\"stop\""), Bytes::from_static(b"data: [DONE]\n\n")];
+    std::iter::once(role).chain(words).chain(ends).collect()
+});
+
+/// Chats that are read to the end.
+pub(crate) fn chats() -> Group<Request<()>> {
+    let reader = LlmStreams::new;
+    let request = || {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Format::Chat);
+        request
+    };
+    let both = ServiceBuilder::new().layer(CommitGateLayer::new(reader())).layer(StreamGuardLayer::new(reader()));
+    Group::new("chats of 1 + 64 + 2 events, read to the end", request, "bare", Reading(Chat))
+        .case("buttress CommitGateLayer, LlmStreams", Reading(CommitGateLayer::new(reader()).layer(Chat)))
+        .case("buttress StreamGuardLayer, LlmStreams", Reading(StreamGuardLayer::new(reader()).layer(Chat)))
+        .case("buttress CommitGate > StreamGuard, LlmStreams", Reading(both.service(Chat)))
 }
 
 /// Streams of which the head alone is waited for.
@@ -119,6 +160,36 @@ impl Body for Frames {
             }
         };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(black_box(event))))))
+    }
+}
+
+// === impl Chat ===
+
+impl Service<Request<()>> for Chat {
+    type Response = Response<Chunks>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Chunks>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        drop(black_box(request));
+        let mut response = Response::new(Chunks(CHAT.iter()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        ready(Ok(response))
+    }
+}
+
+// === impl Chunks ===
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|chunk| Ok(Frame::data(black_box(chunk).clone()))))
     }
 }
 

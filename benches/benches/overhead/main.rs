@@ -32,6 +32,7 @@ const GROUPS: &[(&str, fn(Effort) -> Report)] = &[
     ("stream", |effort| stream_cases::responses().measure(effort)),
     ("gate", |effort| gate_cases::heads().measure(effort)),
     ("gate", |effort| gate_cases::streams().measure(effort)),
+    ("gate", |effort| gate_cases::chats().measure(effort)),
     ("breaker", |effort| breaker_cases::closed().measure(effort)),
     ("breaker", |effort| breaker_cases::keyed().measure(effort)),
     ("breaker", |effort| breaker_cases::windows().measure(effort)),

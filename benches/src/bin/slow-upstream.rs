@@ -1,6 +1,6 @@
 //! An upstream whose streams never end: one event at a time, at a steady rate, until whoever listens goes away.
 //!
-//! `slow-upstream <milliseconds between events>`. `GET /open` says how many streams are open.
+//! `slow-upstream <milliseconds between events>`. `GET /open` says how many streams are open. Each event says when it was sent.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -30,7 +30,10 @@ struct Events {
 
 const ROLE: &str = "data: {\"id\":\"chatcmpl-0123456789\",\"object\":\"chat.completion.chunk\",\"created\":1861920000,\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
 
-const EVENT: &str = "data: {\"id\":\"chatcmpl-0123456789\",\"object\":\"chat.completion.chunk\",\"created\":1861920000,\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" wall\"},\"finish_reason\":null}]}\n\n";
+/// What stands before the time at which an event was sent, in nanoseconds since the epoch.
+const BEFORE_TIME: &str = "data: {\"id\":\"chatcmpl-0123456789\",\"object\":\"chat.completion.chunk\",\"created\":1861920000,\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" wall ";
+
+const AFTER_TIME: &str = "\"},\"finish_reason\":null}]}\n\n";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -69,7 +72,8 @@ impl Body for Events {
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(ROLE.as_bytes())))));
         }
         ready!(self.ticks.poll_tick(cx));
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT.as_bytes())))))
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Poll::Ready(Some(Ok(Frame::data(format!("{BEFORE_TIME}{now}{AFTER_TIME}").into()))))
     }
 }
 
