@@ -60,8 +60,8 @@ pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom>
     // Who has used up its priority is served all the same, with the others.
     let limits = LIMITS.iter().filter(|(remaining, _)| !remaining.starts_with("anthropic-priority-"));
     let rooms = limits.filter_map(|(remaining, reset)| {
-        let left = wait::number(text(headers, remaining)?)? as u64;
-        let returns = wait::read(text(headers, reset)?, now)?;
+        let left = wait::number(by_name(headers, |name| name == *remaining)?)? as u64;
+        let returns = wait::read(by_name(headers, |name| name == *reset)?, now)?;
         Some(Room::new(left, limit(headers, remaining), returns))
     });
     rooms.fold(None, |headroom: Option<Headroom>, room| Some(headroom.unwrap_or_default().with(room)))
@@ -74,8 +74,13 @@ fn limit(headers: &HeaderMap, remaining: &str) -> Option<u64> {
     let is_it = |name: &str| {
         name.strip_prefix(before).and_then(|rest| rest.strip_prefix("limit")).is_some_and(|rest| rest == after)
     };
-    let value = headers.iter().find(|(name, _)| is_it(name.as_str()))?.1;
-    wait::number(value.to_str().ok()?.trim()).map(|limit| limit as u64)
+    wait::number(by_name(headers, is_it)?).map(|limit| limit as u64)
+}
+
+/// Reads the first header with such a name. An answer has few, and to look through them takes less than to make a name of each
+/// text that is looked for.
+fn by_name(headers: &HeaderMap, is_it: impl Fn(&str) -> bool) -> Option<&str> {
+    headers.iter().find(|(name, _)| is_it(name.as_str()))?.1.to_str().ok().map(str::trim)
 }
 
 /// A clock that is off does no harm where the answer tells its own time.
