@@ -1,0 +1,158 @@
+//! Regions that are processes, and fail as processes do.
+//!
+//! Each test sends some hundred requests. `cargo xtask outages` sends ten thousand in each, and looks at the times too.
+#![cfg(unix)]
+
+mod load;
+mod process;
+
+use std::{
+    io::Write as _,
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use buttress_sim::Simulator;
+use load::{Load, Met};
+use process::Process;
+
+/// Names the region that a process is to be.
+const REGION: &str = "BUTTRESS_TEST_REGION";
+/// How long its first token takes, in milliseconds.
+const FIRST_TOKEN: &str = "BUTTRESS_TEST_FIRST_TOKEN";
+/// How many requests a test sends. Where it is given, times are looked at too: the machine has nothing else to do.
+const REQUESTS: &str = "BUTTRESS_TEST_REQUESTS";
+
+const NAMES: [&str; 3] = ["eastus", "westeurope", "swedencentral"];
+const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}"#;
+
+/// How long one attempt may take, in milliseconds.
+const ATTEMPT: u64 = 1000;
+const CALLERS: usize = 16;
+
+/// Not a test: what the processes of regions run.
+#[tokio::test]
+#[ignore = "a process that the others start"]
+async fn a_region() {
+    let Ok(name) = std::env::var(REGION) else { return };
+    let first_token = std::env::var(FIRST_TOKEN).expect("it is given with the name").parse().expect("it is a number");
+    let region = Simulator::builder().target(name).length(5..=5).first_token(Duration::from_millis(first_token));
+    let region = region.start().await.expect("a port is free");
+    println!("region at {}", region.url());
+    let end = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+    end.await.expect("it does not panic").expect("standard input can be read");
+}
+
+fn regions(first_token_millis: [u64; 3]) -> Vec<Process> {
+    NAMES.into_iter().zip(first_token_millis).map(|(name, millis)| Process::region(name, millis)).collect()
+}
+
+fn gateway<'u>(urls: impl IntoIterator<Item = &'u str>, settings: &str) -> Process {
+    let mut config = format!(
+        "listen = \"127.0.0.1:0\"\n[failover]\nanswer_timeout = \"{ATTEMPT}ms\"\nstream_timeout = \"{ATTEMPT}ms\"\n{settings}\n"
+    );
+    for (name, url) in NAMES.into_iter().zip(urls) {
+        config +=
+            &format!("[[targets]]\nname = \"{name}\"\nregion = \"{name}\"\nurl = \"{url}/v1\"\ndialect = \"openai\"\n");
+    }
+    Process::gateway(&config)
+}
+
+fn wanted() -> Option<usize> {
+    std::env::var(REQUESTS).ok().map(|requests| requests.parse().expect("it is a number"))
+}
+
+fn load(body: &'static str) -> Load {
+    Load { requests: wanted().unwrap_or(320), callers: CALLERS, body }
+}
+
+/// At most one request in ten thousand fails; and, where times are looked at, not one in a hundred takes longer than one attempt
+/// may, and what an answer takes by itself.
+#[track_caller]
+fn assert_not_noticed(what: &str, met: &Met) {
+    let answers = met.served_by.values().sum::<usize>();
+    let (p50, p99, most) = (met.part(0.5), met.part(0.99), met.part(1.0));
+    println!(
+        "{what}: {answers} answers, {} failures, p50 {p50:.1?}, p99 {p99:.1?}, longest {most:.1?}, {:?}",
+        met.failures.len(),
+        met.served_by
+    );
+    assert!(met.failures.len() * 10_000 <= answers, "{:?}", met.failures.first());
+    assert!(answers + met.failures.len() == load(CHAT).requests);
+    if wanted().is_some() {
+        assert!(p99 <= Duration::from_millis(ATTEMPT + 250), "{p99:?}");
+    }
+}
+
+/// Sends requests, and after a quarter of them does this to the first region.
+async fn fails_under_load(what: &str, body: &'static str, fails: impl Fn(&Process) + Send + Sync + 'static) {
+    let mut regions = regions([0; 3]);
+    let gateway = gateway(regions.iter().map(Process::url), "");
+    let first = Mutex::new(Some(regions.remove(0)));
+    let load = load(body);
+    let met = load.run(gateway.url(), move |number| {
+        if number == load.requests / 4 {
+            fails(first.lock().expect("nothing panics with it").as_ref().expect("it is there"));
+        }
+    });
+    let met = met.await;
+    assert_not_noticed(what, &met);
+    assert!(met.served_by[NAMES[0]] >= load.requests / 4 - CALLERS, "it served until then: {met:?}");
+    assert!(met.served_by[NAMES[1]] > load.requests / 4, "the next one went on: {met:?}");
+}
+
+/// Sends requests while the first target is this address.
+async fn never_answers(what: &str, url: &str) {
+    let regions = regions([0; 3]);
+    let gateway = gateway(std::iter::once(url).chain(regions[1..].iter().map(Process::url)), "");
+    let met = load(CHAT).run(gateway.url(), |_| {}).await;
+    assert_not_noticed(what, &met);
+    assert!(!met.served_by.contains_key(NAMES[0]), "who never answers is never named: {met:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_stopped_under_load_is_not_noticed() {
+    fails_under_load("kill -STOP", CHAT, |region| region.signal("-STOP")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_killed_under_load_is_not_noticed() {
+    fails_under_load("kill -9", CHAT, |region| region.signal("-KILL")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_refuses_connections_is_not_noticed() {
+    // A port that was free a moment ago, and that the system does not give to others soon.
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound").port();
+    never_answers("refused", &format!("http://127.0.0.1:{port}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_nobody_serves_is_not_noticed() {
+    // The kernel accepts, and keeps what is sent.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound");
+    never_answers("half open", &format!("http://{addr}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_comes_byte_by_byte_for_ever_is_not_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound");
+    let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let accepted = Arc::clone(&open);
+    let accept =
+        move || listener.incoming().flatten().for_each(|stream| accepted.lock().expect("no panic").push(stream));
+    let drip = move || {
+        for byte in b"HTTP/1.1 200 OK\r\nx-slow: ".iter().copied().chain(std::iter::repeat(b'a')) {
+            open.lock().expect("no panic").retain_mut(|stream| stream.write_all(&[byte]).is_ok());
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    // They end with the process.
+    thread::spawn(accept);
+    thread::spawn(drip);
+    never_answers("slow head", &format!("http://{addr}")).await;
+}
