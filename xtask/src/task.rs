@@ -18,6 +18,7 @@ cargo xtask <command>
   loom                          every interleaving of the hand-made atomics, alone
   bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway`, `redis` or `all` (the default)
   soak [-- ARGS]                ten thousand open streams through the gateway for ten minutes: `soak -- --seconds 60`
+  outages [-- ARGS]             ten thousand requests while a region that is a process is stopped, killed, or never answers
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
@@ -45,6 +46,8 @@ pub(crate) enum Task {
     Fuzz { target: Option<String>, seconds: u32 },
     /// Many open streams.
     Soak { args: Vec<String> },
+    /// Many requests while regions fail.
+    Outages { args: Vec<String> },
     /// The check of the dependencies.
     Deny,
 }
@@ -97,6 +100,10 @@ impl Task {
                 refuse(!options.is_empty(), "arguments of `soak` stand after `--`")?;
                 Self::Soak { args: passed_on.to_vec() }
             }
+            "outages" => {
+                refuse(!options.is_empty(), "arguments of `outages` stand after `--`")?;
+                Self::Outages { args: passed_on.to_vec() }
+            }
             "deny" => {
                 refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
                 Self::Deny
@@ -127,6 +134,7 @@ impl Task {
             Self::Bench { which, args } => benches(&mut report, which, &args),
             Self::Fuzz { target, seconds } => report.step("fuzz", || fuzz::run(target.as_deref(), seconds)),
             Self::Soak { args } => report.step("soak", || soak(&args)),
+            Self::Outages { args } => report.tests("outages", || outages(&args)),
             Self::Deny => report.step("deny", deny),
         }
         report.finish()
@@ -289,6 +297,14 @@ fn soak(args: &[String]) -> Result<(), String> {
     tools::run(tools::cargo().args(soak).arg(gateway).args(args))
 }
 
+/// The gateway's tests of regions that are processes, with so many requests that their times mean something.
+fn outages(args: &[String]) -> tools::Tested {
+    let test =
+        ["test", "--release", "--package", "gateway", "--test", "outages", "--", "--test-threads", "1", "--nocapture"];
+    let mut cargo = tools::cargo();
+    tools::run_tests(cargo.args(test).args(args).env("BUTTRESS_TEST_REQUESTS", "10000"), Runner::Libtest)
+}
+
 fn deny() -> Result<(), String> {
     let Some(version) = tools::version(tools::cargo().args(["deny", "--version"])) else {
         return Err("cargo-deny is not installed: `cargo install --locked cargo-deny`".to_owned());
@@ -320,6 +336,7 @@ mod tests {
         let options = TestOptions { no_sdk: true, release: true, args: strings(&["retry", "--no-capture"]) };
         assert_eq!(parse("test --no-sdk --release -- retry --no-capture"), Ok(Task::Test(options)));
         assert_eq!(parse("ci"), Ok(Task::Ci(TestOptions::default())));
+        assert_eq!(parse("outages -- stopped"), Ok(Task::Outages { args: strings(&["stopped"]) }));
         assert_eq!(parse("sdk -- -k azure"), Ok(Task::Sdk { release: false, args: strings(&["-k", "azure"]) }));
     }
 
