@@ -78,14 +78,15 @@ impl Handle {
     /// Returns a worker that probes each target from time to time, for as long as there are targets: it ends when the layer,
     /// its services and all handles are gone. The application runs it, as `tokio::spawn(handle.prober(..))`.
     ///
-    /// `probe` asks a target for something that costs nothing, such as its list of models, and tells whether it answered.
+    /// `probe` asks a target for something that costs nothing, such as its list of models, and tells whether it answered:
+    /// a `bool`, or an `Option` of one, where `None` says nothing of the target.
     /// Probes that fail in a row put the target out, once; requests that it serves bring it back. Probes that are answered
     /// do not: they bring the next look forward, as [`probed`](Self::probed) does. The targets are those of the moment. If
     /// `probe` panics, so does the worker.
     pub fn prober<P, F>(&self, probing: Probing, probe: P) -> Prober<P, F>
     where
         P: FnMut(Target) -> F + Unpin,
-        F: Future<Output = bool>,
+        F: Future<Output: Into<Option<bool>>>,
     {
         Prober::new(&self.0, probing, probe)
     }
