@@ -18,10 +18,15 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::{config::Upstream, probe::Asker, routes::Routes};
+
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
 pub struct Operator {
     pub(crate) targets: failover::Handle,
+    pub(crate) routes: Routes,
+    pub(crate) asker: Asker,
+    pub(crate) probing: Option<failover::Probing>,
     pub(crate) circuits: breaker::Handle,
     pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
     pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
@@ -64,6 +69,26 @@ impl Operator {
         (self.guard)()
     }
 
+    /// Returns the worker that looks at targets while nobody asks them, unless that is off. It ends with the stack.
+    #[must_use]
+    pub fn prober(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let asker = self.asker.clone();
+        self.probing.map(|probing| self.targets.prober(probing, move |target| asker.clone().ask(target)))
+    }
+
+    /// Puts `upstreams` in the place of the targets that were. What is known of one of the same name stays known; requests
+    /// and streams under way go on.
+    ///
+    /// # Errors
+    ///
+    /// Fails, and changes nothing, if there is no target, or if two have one name.
+    pub fn replace(&self, upstreams: &[Upstream]) -> Result<(), failover::ConfigError> {
+        // First how they are spoken to, so that nobody goes to a target of which nothing is known.
+        let before = self.routes.replace(upstreams);
+        let replaced = self.targets.replace(upstreams.iter().map(|upstream| upstream.target.clone()));
+        replaced.inspect_err(|_| self.routes.put_back(before))
+    }
+
     /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes) and
     /// `/restore`. It asks nobody who they are, so it must not be reached from other machines.
     pub fn router(self) -> Router {
@@ -91,9 +116,15 @@ impl Operator {
                 "circuit_open_ms": circuit.and_then(|circuit| circuit.open_for).map(millis),
             })
         });
-        let (held, broken) = (self.held(), self.broken());
+        let (held, broken, hedges) = (self.held(), self.broken(), self.targets.hedges());
         json!({
             "targets": targets.collect::<Vec<_>>(),
+            "hedges": {
+                "sent": hedges.sent,
+                "won": hedges.won,
+                "lost": hedges.lost,
+                "suppressed": hedges.suppressed,
+            },
             "answers": {
                 "failed_before_content": held.failed,
                 "late": held.late,

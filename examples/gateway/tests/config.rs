@@ -17,7 +17,7 @@ fn a_small_file_is_enough() {
     assert_eq!(config.failover.attempts.get(), 5);
     let upstreams = config.upstreams(|_| None).unwrap();
     assert_eq!(upstreams[0].target.name().as_str(), "east");
-    assert!(stack::build(&config, upstreams).is_ok());
+    assert!(stack::build(&config, &upstreams).is_ok());
 }
 
 #[test]
