@@ -3,11 +3,13 @@
 mod check;
 mod endpoint;
 mod error;
+mod limits;
 mod probes;
 mod sections;
 mod target;
+mod tenants;
 
-use std::{fs::File, io::Read as _, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path::Path, time::Duration};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -15,10 +17,13 @@ use toml::Spanned;
 use self::sections::duration;
 pub use self::{
     error::ConfigError,
+    limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
     target::{TargetConfig, Upstream},
+    tenants::{KeyHash, PriceConfig, TenantConfig},
 };
+use crate::tenants::Book;
 
 /// What the gateway is told. Every part but the targets has a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +54,11 @@ pub struct Config {
     pub concurrency: ConcurrencyConfig,
     /// How targets are looked at while nobody asks them.
     pub probes: ProbesConfig,
+    /// How much callers may take. As much as there is, if this is not there.
+    pub limits: Option<LimitsConfig>,
+    /// What the tokens of models cost, by the names that callers use. A name that ends with `*` stands for all that begin so.
+    pub prices: BTreeMap<String, PriceConfig>,
+    tenants: Vec<Spanned<TenantConfig>>,
     targets: Vec<Spanned<TargetConfig>>,
 }
 
@@ -68,6 +78,9 @@ impl Default for Config {
             streams: StreamsConfig::default(),
             concurrency: ConcurrencyConfig::default(),
             probes: ProbesConfig::default(),
+            limits: None,
+            prices: BTreeMap::new(),
+            tenants: Vec::new(),
             targets: Vec::new(),
         }
     }
@@ -130,5 +143,21 @@ impl Config {
             target.get_ref().upstream(&variable).map_err(fault)
         };
         self.targets.iter().enumerate().map(upstream).collect()
+    }
+
+    /// Returns who the tenants are, by their keys, which `variable` looks up in the environment, and what models cost; where
+    /// there are limits.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a variable is not set, or if two tenants have one key. The error never shows a key.
+    pub fn book(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Book>, ConfigError> {
+        let book = self.limits.as_ref().map(|limits| Book::new(self, limits, variable));
+        book.transpose().map_err(|(key, says)| ConfigError::of_environment(key, says))
+    }
+
+    /// Returns the tenants.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantConfig> {
+        self.tenants.iter().map(Spanned::get_ref)
     }
 }

@@ -5,7 +5,7 @@
 //! ([`Gateway`]), what operates it while it runs ([`operator`], [`reload`]), and a demonstration on simulated regions ([`demo`]).
 //!
 //! ```text
-//! intake → served-by → deadline → retry → region-failover (rewrite, hedge)
+//! intake → served-by → deadline → token-bucket → retry → region-failover (rewrite, hedge)
 //!   └ per target: concurrency → circuit-breaker → commit-gate → stream-guard → deadline forwarded → inspect → client
 //! ```
 
@@ -19,8 +19,10 @@ pub mod reload;
 mod routes;
 pub mod server;
 pub mod stack;
+mod tenants;
 
 pub use self::{
     config::{Config, ConfigError},
     server::Gateway,
+    tenants::Book,
 };

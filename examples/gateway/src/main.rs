@@ -57,7 +57,7 @@ async fn serve_targets(path: &Path, args: &Args) -> Result<(), Failure> {
     let as_written = Config::parse(&text, &path.display().to_string())?;
     let config = args.over(as_written.clone());
     let upstreams = config.upstreams(variable)?;
-    let (stack, operator) = stack::build(&config, &upstreams)?;
+    let (stack, operator) = stack::build(&config, &upstreams, config.book(variable)?)?;
     if args.check {
         let targets = upstreams.len();
         say(format_args!("the configuration is good: {targets} target(s), listening on {}", config.listen));
@@ -78,7 +78,7 @@ async fn demonstrate(args: &Args) -> Result<(), Failure> {
     let demo = Demo::start().await?;
     let mut config = args.over(Config::default());
     demo.adapt(&mut config);
-    let (stack, operator) = stack::build(&config, &demo.upstreams())?;
+    let (stack, operator) = stack::build(&config, &demo.upstreams(), None)?;
     let gateway = bind(&config, stack).await?;
     let mut workers = workers(&operator);
     let admin = admin(Some(SocketAddr::from(([127, 0, 0, 1], 0))), operator, &mut workers).await?;

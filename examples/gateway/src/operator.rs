@@ -14,11 +14,12 @@ use buttress_concurrency::LimitHandle;
 use buttress_core::Label;
 use buttress_region_failover as failover;
 use buttress_stream_guard as guard;
+use buttress_token_bucket::Standing;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::Upstream, probe::Asker, routes::Routes};
+use crate::{config::Upstream, probe::Asker, routes::Routes, tenants::Limiting};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Operator {
     pub(crate) routes: Routes,
     pub(crate) asker: Asker,
     pub(crate) probing: Option<failover::Probing>,
+    /// The limits of callers, where there are some.
+    pub(crate) callers: Option<Limiting>,
     pub(crate) circuits: breaker::Handle,
     pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
     pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
@@ -67,6 +70,12 @@ impl Operator {
     #[must_use]
     pub fn broken(&self) -> guard::Counts {
         (self.guard)()
+    }
+
+    /// Returns how the limits of each tenant stand at `now`.
+    #[must_use]
+    pub fn standings(&self, now: Instant) -> Vec<(Label, Vec<Standing>)> {
+        self.callers.as_ref().map_or_else(Vec::new, |callers| callers.standings(now))
     }
 
     /// Returns the worker that looks at targets while nobody asks them, unless that is off. It ends with the stack.
@@ -117,8 +126,21 @@ impl Operator {
             })
         });
         let (held, broken, hedges) = (self.held(), self.broken(), self.targets.hedges());
+        let tenants = self.standings(now).into_iter().map(|(name, limits)| {
+            let limit = |standing: &Standing| {
+                json!({
+                    "name": standing.limit.name().as_str(),
+                    "holds": standing.limit.capacity(),
+                    // Below zero, it is owed.
+                    "left": i64::try_from(standing.level).unwrap_or(i64::MIN),
+                    "full_in_ms": millis(standing.full_in),
+                })
+            };
+            json!({ "name": name.as_str(), "limits": limits.iter().map(limit).collect::<Vec<_>>() })
+        });
         json!({
             "targets": targets.collect::<Vec<_>>(),
+            "tenants": tenants.collect::<Vec<_>>(),
             "hedges": {
                 "sent": hedges.sent,
                 "won": hedges.won,

@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Config, ConfigError, operator::Operator};
 
-/// Takes over an edited configuration while the gateway runs: its targets. What else has changed needs a restart, and is told. A
-/// configuration that is not good is refused, and the one before stays.
+/// Takes over an edited configuration while the gateway runs: its targets, tenants and prices, and what each tier may take. What
+/// else has changed needs a restart, and is told.
 /// A configuration that is not good is refused, and the one before stays.
 #[derive(Debug)]
 pub struct Reload {
@@ -71,11 +71,18 @@ impl Reload {
     /// Fails, and changes nothing, if `text` is no configuration. The error names line, key and what is allowed.
     pub fn apply(&mut self, text: &str) -> Result<Applied, ConfigError> {
         let edited = Config::parse(text, &self.path.display().to_string())?;
-        let upstreams = edited.upstreams(self.variable)?;
+        let (upstreams, book) = (edited.upstreams(self.variable)?, edited.book(self.variable)?);
         // Its names were checked when it was parsed.
         let refused = |error| ConfigError::of(&self.path, "targets", ToString::to_string(&error));
         self.operator.replace(&upstreams).map_err(refused)?;
         let needs_restart = self.running.changed_for_good(&edited);
+        let limits = (&self.operator.callers, book, &self.running.limits, edited.limits);
+        if let (Some(callers), Some(book), Some(before), Some(limits)) = limits
+            && !needs_restart.contains(&"limits")
+        {
+            callers.replace(book, before, &limits);
+            self.running.limits = Some(limits);
+        }
         Ok(Applied { targets: upstreams.len(), needs_restart })
     }
 

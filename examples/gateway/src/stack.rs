@@ -30,6 +30,7 @@ use crate::{
     operator::Operator,
     probe::Asker,
     routes::Routes,
+    tenants::{Book, Limiting, LimitsLayer, Tenants},
 };
 
 /// The whole stack. The one box is here, at its edge.
@@ -41,7 +42,7 @@ pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Payload>;
 /// Why a stack cannot be built.
 pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Builds the stack for `upstreams`, and what operates it.
+/// Builds the stack for `upstreams`, and what operates it. `book` says who callers are, where they have limits.
 ///
 /// Requests are repeated although they are not idempotent: a model computes and stores nothing, and an answer that is paid
 /// for twice is better than none.
@@ -49,18 +50,24 @@ pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 ///
 /// Fails if there is no target, if two have one name, or if the settings of a layer are out of range.
-pub fn build(config: &Config, upstreams: &[Upstream]) -> Result<(Stack, Operator), BuildError> {
+pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Result<(Stack, Operator), BuildError> {
     let breaker = CircuitBreakerLayer::try_new(config.breaker.settings())?.keyed(ByTarget);
     let (routes, client) = (Routes::new(upstreams), client());
     let failover = failover(config, upstreams, breaker.handle())?;
     let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
     let gate = gate(config, routes.clone());
     let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
+    let tenants = config.limits.as_ref().zip(book).map(|(limits, book)| Tenants::new(limits, book)).transpose()?;
+    let (tenants, callers) = tenants.unzip();
     let operator = Operator {
         targets: failover.handle(),
         routes: routes.clone(),
         asker: Asker::new(routes.clone(), client.clone()),
         probing: config.probes.probing(),
+        callers: callers
+            .as_ref()
+            .zip(tenants.clone())
+            .map(|(layer, tenants)| Limiting { tenants, buckets: layer.handle() }),
         circuits: breaker.handle(),
         limit: {
             let limits = limits.clone();
@@ -75,7 +82,7 @@ pub fn build(config: &Config, upstreams: &[Upstream]) -> Result<(Stack, Operator
             Arc::new(move || guard.counts())
         },
     };
-    let brief = Brief::new(&config.failover, routes.clone());
+    let brief = Brief::new(&config.failover, routes.clone(), tenants);
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
@@ -93,7 +100,7 @@ pub fn build(config: &Config, upstreams: &[Upstream]) -> Result<(Stack, Operator
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
         .service(Inspect::new(client));
-    let edge = Edge { brief, deadline: config.deadline };
+    let edge = Edge { brief, callers, deadline: config.deadline };
     let stack = if config.streams.continue_elsewhere {
         let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
         edge.around(continuing.layer(inner))
@@ -106,17 +113,30 @@ pub fn build(config: &Config, upstreams: &[Upstream]) -> Result<(Stack, Operator
 /// The outermost layers.
 struct Edge {
     brief: Brief,
+    callers: Option<LimitsLayer>,
     deadline: Duration,
 }
 
 impl Edge {
-    fn around<S, B>(self, inner: S) -> Stack
+    fn around<S, B>(mut self, inner: S) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
+    {
+        match self.callers.take() {
+            Some(callers) => self.outermost(callers.layer(inner)),
+            None => self.outermost(inner),
+        }
+    }
+
+    fn outermost<S, B>(self, inner: S) -> Stack
     where
         S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
     {
-        let Self { brief, deadline } = self;
+        let Self { brief, deadline, .. } = self;
         let stack = ServiceBuilder::new()
             .map_request(move |request| brief.of(request))
             .layer(ServedByLayer::new())

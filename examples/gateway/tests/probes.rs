@@ -86,7 +86,7 @@ async fn nothing_is_looked_at_where_that_is_off_or_when_the_stack_is_gone() {
     let built = |settings: &str| {
         let config = Config::parse(&format!("{settings}{target}"), "test.toml").expect("it is good");
         let upstreams = config.upstreams(|_| None).expect("no key is needed");
-        stack::build(&config, &upstreams).expect("it can be built")
+        stack::build(&config, &upstreams, None).expect("it can be built")
     };
     assert!(built("[probes]\nevery = \"off\"\n").1.prober().is_none());
 

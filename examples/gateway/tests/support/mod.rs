@@ -66,7 +66,8 @@ impl Running {
 
     /// Starts a gateway in front of these targets.
     pub async fn to(config: &Config, upstreams: Vec<Upstream>, regions: Vec<Simulator>) -> Self {
-        let (stack, operator) = stack::build(config, &upstreams).expect("the targets are good");
+        let book = config.book(|name| Some(format!("key-of-{name}"))).expect("each key is there");
+        let (stack, operator) = stack::build(config, &upstreams, book).expect("the targets are good");
         let gateway = Gateway::bind(config, stack).await.expect("a port is free");
         let url = format!("http://{}", gateway.addr().expect("a bound socket has an address"));
         #[expect(clippy::disallowed_methods, reason = "aborted when the test drops it")]
