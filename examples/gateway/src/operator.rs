@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    body::Bytes,
+    extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -98,8 +99,8 @@ impl Operator {
         replaced.inspect_err(|_| self.routes.put_back(before))
     }
 
-    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes) and
-    /// `/restore`. It asks nobody who they are, so it must not be reached from other machines.
+    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes),
+    /// `/weigh` (with `?weight=3`, or `{"weight":3}` as its body) and `/restore`. It asks nobody who they are, so it must not be reached from other machines.
     pub fn router(self) -> Router {
         Router::new()
             .route("/status.json", get(async |State(operator): State<Self>| Json(operator.status(Instant::now()))))
@@ -118,6 +119,9 @@ impl Operator {
                 "priority": report.target.priority(),
                 "drained": report.stance == failover::Stance::Drained,
                 "health": report.health,
+                "weight": report.weight,
+                "effective_weight": report.effective_weight,
+                "outlier": report.outlier,
                 "in_flight": self.in_flight(name),
                 "latency_ms": report.latency.map(millis),
                 "parked_ms": report.parked.map(millis),
@@ -164,10 +168,14 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn order(State(operator): State<Operator>, Path((name, order)): Path<(String, String)>) -> Response {
-    let Ok(label) = Label::try_new(&name) else {
-        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
-    };
+async fn order(
+    State(operator): State<Operator>,
+    Path((name, order)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Response {
+    let unknown = || (StatusCode::NOT_FOUND, "there is no such target").into_response();
+    let Ok(label) = Label::try_new(&name) else { return unknown() };
     let targets = operator.targets();
     let known = match order.as_str() {
         "drain" => targets.drain(&label),
@@ -176,13 +184,30 @@ async fn order(State(operator): State<Operator>, Path((name, order)): Path<(Stri
             operator.circuits().reset(&breaker::Key::new(label.clone()));
             targets.restore(&label)
         }
-        _ => return (StatusCode::NOT_FOUND, "a target can be told to `drain`, `eject` or `restore`").into_response(),
+        "weigh" => match weight(query.as_deref(), &body).map(|weight| targets.weigh(&label, weight)) {
+            Some(Ok(())) => true,
+            Some(Err(error)) if error.is_unknown_target() => false,
+            Some(Err(error)) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            None => return (StatusCode::BAD_REQUEST, NO_WEIGHT).into_response(),
+        },
+        _ => return (StatusCode::NOT_FOUND, NO_ORDER).into_response(),
     };
     if !known {
-        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
+        return unknown();
     }
     tracing::info!(target = %label, order, "told by an operator");
     StatusCode::NO_CONTENT.into_response()
+}
+
+const NO_ORDER: &str = "a target can be told to `drain`, `eject`, `weigh` or `restore`";
+const NO_WEIGHT: &str =
+    "`weight` must be a whole number from 1 to 4294967295: `?weight=3`, or `{\"weight\":3}` as the body";
+
+fn weight(query: Option<&str>, body: &[u8]) -> Option<u32> {
+    match query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("weight="))) {
+        Some(text) => text.parse().ok(),
+        None => u32::try_from(serde_json::from_slice::<Value>(body).ok()?.get("weight")?.as_u64()?).ok(),
+    }
 }
 
 impl fmt::Debug for Operator {
