@@ -269,7 +269,7 @@ fn salted(dice: u64, member: &Member) -> u64 {
 }
 
 fn capacity(member: &Member) -> f64 {
-    f64::from(member.target().capacity().get())
+    f64::from(member.weight().get())
 }
 
 /// Returns a number in (0, 1) from random `bits`.

@@ -85,6 +85,11 @@ impl Fleet {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).until = None;
     }
 
+    /// Looks at all targets, if it is time to.
+    pub(crate) fn look(&self, now: Instant) {
+        self.with_view(now, |_| ());
+    }
+
     /// Draws a level, by Envoy's shares.
     pub(crate) fn draw_level(&self, dice: &Dice, now: Instant) -> usize {
         self.with_view(now, |view| view.draw(dice))
@@ -120,7 +125,7 @@ impl View {
         for (level, range) in self.levels.iter_mut().zip(&fleet.levels) {
             *level = Level::default();
             for (at, member) in fleet.members.iter().enumerate().take(range.end).skip(range.start) {
-                let weight = u64::from(member.target().capacity().get()) * 1000;
+                let weight = u64::from(member.weight().get()) * 1000;
                 level.all += weight;
                 let (standing, rate) = member.survey(now);
                 self.rates.extend(rate.map(|rate| (rate, at)));

@@ -1,6 +1,6 @@
 //! What an operator sees of the targets, and does to them.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use buttress_core::{Label, Target};
 use tokio::time::Instant;
@@ -23,6 +23,13 @@ pub struct TargetReport {
     pub stance: Stance,
     /// Its health, from 0 (out) to 1.
     pub health: f64,
+    /// Its weight beside the others: its [capacity](Target::capacity), or what [`weigh`](Handle::weigh) has set.
+    pub weight: NonZeroU32,
+    /// The part of that which counts at present: lowered by failures, on the way back from an outage, where little is left
+    /// of a limit, and for an outlier; 0 while it is out, parked or drained.
+    pub effective_weight: f64,
+    /// It fails far more often than the others, and counts for a tenth of its weight for that.
+    pub outlier: bool,
     /// How many requests are under way there: to the end of the body where a reader of it speaks in an
     /// [`AnswerReport`](buttress_core::AnswerReport), and to the head of the answer otherwise.
     pub pending: u32,
@@ -42,7 +49,10 @@ impl Handle {
     /// Returns what is known of each target at `now`, by priority.
     #[must_use]
     pub fn list(&self, now: Instant) -> Vec<TargetReport> {
-        self.0.fleet().members().iter().map(|member| self.report(member, now)).collect()
+        let fleet = self.0.fleet();
+        // Who is an outlier is found by a look at all, for which there may have been no reason of late.
+        fleet.look(now);
+        fleet.members().iter().map(|member| report(member, now)).collect()
     }
 
     /// Returns what has become of [hedging](crate::Hedge) so far. All zero where it is off.
@@ -62,8 +72,20 @@ impl Handle {
         self.with(name, |member| member.park(time, now))
     }
 
-    /// Forgets all that is held against the target called `name`: its failures, its hints, and that it was drained. Returns
-    /// whether there is such a target.
+    /// Sets the weight of the target called `name` in the place of its capacity, for the policies that go by weight. It
+    /// holds from the next choice on, also when the targets are [replaced](Self::replace), until another one is set or the
+    /// target is [restored](Self::restore).
+    ///
+    /// # Errors
+    ///
+    /// Fails, and changes nothing, if there is no such target, or if `weight` is 0.
+    pub fn weigh(&self, name: &Label, weight: u32) -> Result<(), ConfigError> {
+        let weight = NonZeroU32::new(weight).ok_or_else(|| ConfigError::no_weight(name.clone()))?;
+        if self.with(name, |member| member.weigh(weight)) { Ok(()) } else { Err(ConfigError::unknown(name.clone())) }
+    }
+
+    /// Forgets all that is held against the target called `name`: its failures, its hints, that it was drained, and a weight
+    /// that was set. Returns whether there is such a target.
     pub fn restore(&self, name: &Label) -> bool {
         self.with(name, Member::restore)
     }
@@ -78,14 +100,15 @@ impl Handle {
     /// Returns a worker that probes each target from time to time, for as long as there are targets: it ends when the layer,
     /// its services and all handles are gone. The application runs it, as `tokio::spawn(handle.prober(..))`.
     ///
-    /// `probe` asks a target for something that costs nothing, such as its list of models, and tells whether it answered.
+    /// `probe` asks a target for something that costs nothing, such as its list of models, and tells whether it answered:
+    /// a `bool`, or an `Option` of one, where `None` says nothing of the target.
     /// Probes that fail in a row put the target out, once; requests that it serves bring it back. Probes that are answered
     /// do not: they bring the next look forward, as [`probed`](Self::probed) does. The targets are those of the moment. If
     /// `probe` panics, so does the worker.
     pub fn prober<P, F>(&self, probing: Probing, probe: P) -> Prober<P, F>
     where
         P: FnMut(Target) -> F + Unpin,
-        F: Future<Output = bool>,
+        F: Future<Output: Into<Option<bool>>>,
     {
         Prober::new(&self.0, probing, probe)
     }
@@ -107,20 +130,24 @@ impl Handle {
         fleet.changed();
         true
     }
+}
 
-    fn report(&self, member: &Member, now: Instant) -> TargetReport {
-        let standing = member.standing(now);
-        let parked = match standing {
-            Standing::Parked(until) => Some(until.saturating_duration_since(now)),
-            _ => None,
-        };
-        TargetReport {
-            target: member.target().clone(),
-            stance: member.stance(),
-            health: member.health(now),
-            pending: member.pending(),
-            latency: member.latency(now).map(Duration::from_secs_f64),
-            parked,
-        }
+fn report(member: &Member, now: Instant) -> TargetReport {
+    let weight = member.weight();
+    let (parked, part) = match member.standing(now) {
+        Standing::Parked(until) => (Some(until.saturating_duration_since(now)), 0.0),
+        Standing::Up(share) => (None, share.factor()),
+        Standing::Out(_) | Standing::Drained => (None, 0.0),
+    };
+    TargetReport {
+        target: member.target().clone(),
+        stance: member.stance(),
+        health: member.health(now),
+        weight,
+        effective_weight: f64::from(weight.get()) * part,
+        outlier: member.is_outlier(),
+        pending: member.pending(),
+        latency: member.latency(now).map(Duration::from_secs_f64),
+        parked,
     }
 }

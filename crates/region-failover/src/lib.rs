@@ -32,7 +32,8 @@
 //!    what it was, only at its end, and the request is pending until then.
 //! 9. Where all targets are out, the one that is due back first is asked: it is better than none. What a target asked for
 //!    itself is kept all the same.
-//! 10. [`Handle`] lists, drains, ejects, restores and replaces targets while requests are under way.
+//! 10. [`Handle`] lists, weighs, drains, ejects, restores and replaces targets while requests are under way. Its list tells
+//!     who is an outlier (rule 11), and what part of its weight each target counts for.
 //! 11. A target that says in its answer ([`Headroom`]) that a limit is used up is left alone until that is whole again, for an
 //!     hour at most; one with less than 2 % left of a limit counts for a tenth of its weight until then. So does one that
 //!     fails at least three times as often as the median of the others and at least one time in twenty, of 20 requests or

@@ -1,6 +1,7 @@
 //! What is known of one target.
 
 use std::{
+    num::NonZeroU32,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) struct Member {
     target: Target,
     policy: HealthPolicy,
+    /// What an operator has set in the place of its capacity; 0 where nobody has.
+    weighed: AtomicU32,
     /// The requests under way there.
     pending: AtomicU32,
     vitals: Mutex<Vitals>,
@@ -34,18 +37,29 @@ impl Member {
     const PENALTY: Duration = Duration::from_secs(5);
 
     pub(crate) const fn new(target: Target, policy: HealthPolicy) -> Self {
-        Self { target, policy, pending: AtomicU32::new(0), vitals: Mutex::new(Vitals::new(PeakEwma::new())) }
+        let vitals = Mutex::new(Vitals::new(PeakEwma::new()));
+        Self { target, policy, weighed: AtomicU32::new(0), pending: AtomicU32::new(0), vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
     pub(crate) fn renewed(&self, target: Target) -> Self {
         let vitals = Mutex::new(self.vitals().clone());
+        let weighed = AtomicU32::new(self.weighed.load(Ordering::Relaxed));
         // What is under way under the old facts is counted there, and ends there.
-        Self { target, policy: self.policy, pending: AtomicU32::new(0), vitals }
+        Self { target, policy: self.policy, weighed, pending: AtomicU32::new(0), vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Returns its weight beside the others.
+    pub(crate) fn weight(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.weighed.load(Ordering::Relaxed)).unwrap_or_else(|| self.target.capacity())
+    }
+
+    pub(crate) fn weigh(&self, weight: NonZeroU32) {
+        self.weighed.store(weight.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -81,6 +95,10 @@ impl Member {
         self.vitals().outlier = outlier;
     }
 
+    pub(crate) fn is_outlier(&self) -> bool {
+        self.vitals().outlier
+    }
+
     /// Returns whether the target said of late that it does not have `model`.
     pub(crate) fn lacks(&self, model: &Label, now: Instant) -> bool {
         self.vitals().gone.iter().any(|(gone, until)| gone == model && now < *until)
@@ -91,7 +109,7 @@ impl Member {
     pub(crate) fn cost(&self, factor: f64, latency: &PeakEwma, now: Instant) -> f64 {
         const UNKNOWN: f64 = 1e3;
         let pending = f64::from(self.pending());
-        let weight = f64::from(self.target.capacity().get()) * factor.max(1e-3);
+        let weight = f64::from(self.weight().get()) * factor.max(1e-3);
         match latency.value(now) {
             Some(latency) => (latency + 1e-6) * (pending + 1.0) / weight,
             None if pending == 0.0 => 0.0,
@@ -193,6 +211,7 @@ impl Member {
 
     /// Forgets all that was held against the target.
     pub(crate) fn restore(&self) {
+        self.weighed.store(0, Ordering::Relaxed);
         let mut vitals = self.vitals();
         *vitals = Vitals::new(vitals.latency);
     }

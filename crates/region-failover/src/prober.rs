@@ -61,6 +61,9 @@ struct Watch<F> {
 // === impl Probing ===
 
 impl Probing {
+    /// The least time from one probe of a target to the next.
+    pub const LEAST: Duration = Duration::from_millis(100);
+
     /// Every 10 s, give or take a fifth; 5 s to answer; out after 3 failures, worth another look after 2 answers; 8 probes at
     /// once.
     pub const DEFAULT: Self = Self {
@@ -71,11 +74,10 @@ impl Probing {
         at_once: at_least_one(8),
     };
 
-    /// Sets how long it is from one probe of a target to the next, give or take a fifth. A tenth of a second at least.
+    /// Sets how long it is from one probe of a target to the next, give or take a fifth. [`LEAST`](Self::LEAST) at least.
     #[must_use]
     pub const fn every(mut self, interval: Duration) -> Self {
-        const LEAST: Duration = Duration::from_millis(100);
-        self.every = if interval.as_millis() < LEAST.as_millis() { LEAST } else { interval };
+        self.every = if interval.as_millis() < Self::LEAST.as_millis() { Self::LEAST } else { interval };
         self
     }
 
@@ -169,7 +171,7 @@ impl<P, F> Prober<P, F> {
 impl<P, F> Prober<P, F>
 where
     P: FnMut(Target) -> F,
-    F: Future<Output = bool>,
+    F: Future<Output: Into<Option<bool>>>,
 {
     /// Polls what is under way, and starts what is due. Returns when there is something to do again.
     fn work(&mut self, cx: &mut Context<'_>, now: Instant) -> Instant {
@@ -178,8 +180,8 @@ where
             let watch = &mut self.watches[at];
             let Some(probe) = &mut watch.under_way else { continue };
             match probe.as_mut().poll(cx) {
-                Poll::Ready(alive) => self.settle(at, alive, now),
-                Poll::Pending if watch.at <= now => self.settle(at, false, now),
+                Poll::Ready(alive) => self.settle(at, alive.into(), now),
+                Poll::Pending if watch.at <= now => self.settle(at, Some(false), now),
                 Poll::Pending => under_way += 1,
             }
         }
@@ -196,7 +198,7 @@ where
             }
             let mut probe = Box::pin((self.probe)(watch.member.target().clone()));
             if let Poll::Ready(alive) = probe.as_mut().poll(cx) {
-                self.settle(at, alive, now);
+                self.settle(at, alive.into(), now);
             } else {
                 watch.under_way = Some(probe);
                 watch.at = now.checked_add(self.probing.timeout).unwrap_or(now + Self::GLANCE);
@@ -210,11 +212,12 @@ where
         next
     }
 
-    fn settle(&mut self, at: usize, alive: bool, now: Instant) {
+    fn settle(&mut self, at: usize, alive: Option<bool>, now: Instant) {
         let next = self.next_time(now);
         let Probing { down_after, up_after, .. } = self.probing;
         let watch = &mut self.watches[at];
         (watch.under_way, watch.at) = (None, next);
+        let Some(alive) = alive else { return };
         (watch.failed, watch.answered) =
             if alive { (0, watch.answered.saturating_add(1)) } else { (watch.failed.saturating_add(1), 0) };
         // Once: if requests are served although probes fail, requests are right.
@@ -234,7 +237,7 @@ where
 impl<P, F> Future for Prober<P, F>
 where
     P: FnMut(Target) -> F + Unpin,
-    F: Future<Output = bool>,
+    F: Future<Output: Into<Option<bool>>>,
 {
     type Output = ();
 

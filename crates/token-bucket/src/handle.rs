@@ -54,6 +54,13 @@ impl LimitsHandle {
         self.limiter.standings(owner(key), now)
     }
 
+    /// Returns how the limits of a key stand that comes under the [tier](crate::TokenBucketLayer::tiered) of this number: those of
+    /// a key that is not known are full.
+    #[must_use]
+    pub fn standings_under(&self, tier: usize, key: Fingerprint, now: Instant) -> Vec<Standing> {
+        self.limiter.standings(Owner { key, tier: u16::try_from(tier).unwrap_or(0) }, now)
+    }
+
     /// Returns up to `most` of the keys that are known, in no order, and how they stand.
     #[must_use]
     pub fn list(&self, most: usize, now: Instant) -> Vec<(Fingerprint, Vec<Standing>)> {

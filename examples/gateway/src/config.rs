@@ -1,19 +1,29 @@
 //! What the gateway is told: a TOML file, or nothing.
 
+mod check;
 mod endpoint;
+mod error;
+mod limits;
+mod probes;
 mod sections;
 mod target;
+mod tenants;
 
-use std::{collections::HashSet, error::Error, fmt, net::SocketAddr, ops::Range, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path::Path, time::Duration};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use self::sections::duration;
 pub use self::{
-    sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, RetryConfig, StreamsConfig},
+    error::ConfigError,
+    limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
+    probes::{Probe, ProbesConfig},
+    sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
     target::{TargetConfig, Upstream},
+    tenants::{KeyHash, PriceConfig, TenantConfig},
 };
+use crate::tenants::Book;
 
 /// What the gateway is told. Every part but the targets has a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,17 +52,14 @@ pub struct Config {
     pub streams: StreamsConfig,
     /// How much is under way at the same time.
     pub concurrency: ConcurrencyConfig,
+    /// How targets are looked at while nobody asks them.
+    pub probes: ProbesConfig,
+    /// How much callers may take. As much as there is, if this is not there.
+    pub limits: Option<LimitsConfig>,
+    /// What the tokens of models cost, by the names that callers use. A name that ends with `*` stands for all that begin so.
+    pub prices: BTreeMap<String, PriceConfig>,
+    tenants: Vec<Spanned<TenantConfig>>,
     targets: Vec<Spanned<TargetConfig>>,
-}
-
-/// What is wrong with a configuration, and where: file, line, column, key, and what is allowed there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    file: String,
-    /// Counted from 1.
-    place: Option<(usize, usize)>,
-    key: String,
-    says: String,
 }
 
 // === impl Config ===
@@ -70,6 +77,10 @@ impl Default for Config {
             breaker: BreakerConfig::default(),
             streams: StreamsConfig::default(),
             concurrency: ConcurrencyConfig::default(),
+            probes: ProbesConfig::default(),
+            limits: None,
+            prices: BTreeMap::new(),
+            tenants: Vec::new(),
             targets: Vec::new(),
         }
     }
@@ -82,11 +93,24 @@ impl Config {
     ///
     /// Fails if the file cannot be read, or does not hold a configuration.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &file),
-            Err(error) => Err(ConfigError { file, place: None, key: String::new(), says: error.to_string() }),
+        Self::parse(&Self::text(path)?, &path.display().to_string())
+    }
+
+    /// Reads the text at `path`, for [`parse`](Self::parse).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is not UTF-8, or is longer than 4 MiB.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        const MOST: u64 = 4 * 1024 * 1024;
+        let fail = |says| ConfigError::of(path, "", says);
+        let mut text = String::new();
+        let file = File::open(path).map_err(|error| fail(error.to_string()))?;
+        file.take(MOST + 1).read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;
+        if text.len() as u64 > MOST {
+            return Err(fail(format!("is longer than {MOST} bytes, the most that is read")));
         }
+        Ok(text)
     }
 
     /// Parses `text`, which came from `file`.
@@ -95,51 +119,17 @@ impl Config {
     ///
     /// Fails if `text` is not TOML, holds a key that is not known or a value that is not allowed, or names no target.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
-        let fail = |span: Option<Range<usize>>, key: String, says: String| ConfigError {
-            file: file.to_owned(),
-            place: span.map(|span| line_and_column(text, span.start)),
-            key,
-            says,
-        };
+        let fail = |fault| ConfigError::new(file, text, fault);
         let toml = toml::Deserializer::parse(text)
-            .map_err(|error| fail(error.span(), String::new(), error.message().to_owned()))?;
+            .map_err(|error| fail((error.span(), String::new(), error.message().to_owned())))?;
         let config: Self = serde_path_to_error::deserialize(toml).map_err(|error| {
             // What `Spanned` calls its content is its own affair.
             let key = error.path().to_string().replace(".$__serde_spanned_private_value", "");
             let (span, says) = (error.inner().span(), error.inner().message().to_owned());
-            fail(span, if key == "." { String::new() } else { key }, says)
+            fail((span, if key == "." { String::new() } else { key }, says))
         })?;
-        config.check().map_err(|(span, key, says)| fail(span, key, says))?;
+        config.check().map_err(fail)?;
         Ok(config)
-    }
-
-    /// Returns how long the most patient target may take to its first content.
-    #[must_use]
-    pub fn longest_first_content(&self) -> Duration {
-        let own = self.targets.iter().filter_map(|target| target.get_ref().first_content());
-        own.fold(self.failover.stream_timeout, Duration::max)
-    }
-
-    fn check(&self) -> Result<(), (Option<Range<usize>>, String, String)> {
-        if let Some(admin) = self.admin.filter(|admin| !admin.ip().is_loopback()) {
-            let says = format!(
-                "`{admin}` must be an address of loopback, such as 127.0.0.1:9090: nobody is asked who they are"
-            );
-            return Err((None, "admin".to_owned(), says));
-        }
-        self.breaker.settings().check().map_err(|error| (None, "breaker".to_owned(), error.to_string()))?;
-        if self.targets.is_empty() {
-            return Err((None, "targets".to_owned(), "at least one [[targets]] table is needed".to_owned()));
-        }
-        let mut names = HashSet::new();
-        for (i, target) in self.targets.iter().enumerate() {
-            let name = target.get_ref().target.name();
-            if !names.insert(name) {
-                let says = format!("`{name}` is the name of another target, each name may be used once");
-                return Err((Some(target.span()), format!("targets[{i}].name"), says));
-            }
-        }
-        Ok(())
     }
 
     /// Returns the targets, each with its key, which `variable` looks up in the environment.
@@ -149,36 +139,25 @@ impl Config {
     /// Fails if a variable is not set, or does not hold what a header can carry. The error never shows a key.
     pub fn upstreams(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Upstream>, ConfigError> {
         let upstream = |(i, target): (usize, &Spanned<TargetConfig>)| {
-            target.get_ref().upstream(&variable).map_err(|(key, says)| ConfigError {
-                file: "environment".to_owned(),
-                place: None,
-                key: format!("targets[{i}].{key}"),
-                says,
-            })
+            let fault = |(key, says)| ConfigError::of_environment(format!("targets[{i}].{key}"), says);
+            target.get_ref().upstream(&variable).map_err(fault)
         };
         self.targets.iter().enumerate().map(upstream).collect()
     }
-}
 
-fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
+    /// Returns who the tenants are, by their keys, which `variable` looks up in the environment, and what models cost; where
+    /// there are limits.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a variable is not set, or if two tenants have one key. The error never shows a key.
+    pub fn book(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Book>, ConfigError> {
+        let book = self.limits.as_ref().map(|limits| Book::new(self, limits, variable));
+        book.transpose().map_err(|(key, says)| ConfigError::of_environment(key, says))
+    }
 
-// === impl ConfigError ===
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if let Some((line, column)) = self.place {
-            write!(f, ":{line}:{column}")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        write!(f, ": {}", self.says)
+    /// Returns the tenants.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantConfig> {
+        self.tenants.iter().map(Spanned::get_ref)
     }
 }
-
-impl Error for ConfigError {}

@@ -39,12 +39,7 @@ struct Limits {
     max_body_bytes: usize,
     deadline: Duration,
     attempts: NonZeroU32,
-    stream_timeout: Duration,
-    answer_timeout: Duration,
 }
-
-/// How much longer an attempt may take than its gate.
-const BACKSTOP: Duration = Duration::from_secs(1);
 
 // === impl Intake ===
 
@@ -56,8 +51,6 @@ impl Intake {
             max_body_bytes: config.max_body_bytes,
             deadline: config.deadline,
             attempts: config.failover.attempts,
-            stream_timeout: config.longest_first_content(),
-            answer_timeout: config.failover.answer_timeout,
         };
         Self { stack, limits, draining: Arc::default() }
     }
@@ -92,13 +85,8 @@ impl Intake {
         let (parts, body) = request.into_parts();
         let body = timeout_at(deadline, self.limits.read(&parts.headers, body)).await.map_err(|_| too_late())??;
         let mut request = Request::from_parts(parts, Payload::new(body));
-        let call = Call::of_or_read(&mut request)?;
-        let context = CallContext::of_or_insert(&mut request, self.limits.attempts);
-        context.limit_deadline(deadline);
-        let Limits { stream_timeout, answer_timeout, .. } = self.limits;
-        let timeout = if call.stream() { stream_timeout } else { answer_timeout };
-        // The gate is nearer, and knows what it waits for: its word comes first.
-        context.set_attempt_timeout(timeout.saturating_add(BACKSTOP));
+        Call::of_or_read(&mut request)?;
+        CallContext::of_or_insert(&mut request, self.limits.attempts).limit_deadline(deadline);
         Ok(request)
     }
 }

@@ -2,21 +2,27 @@
 //!
 //! One endpoint that speaks what its targets speak, and many targets behind it. What makes it stand is in the layers; what is here is
 //! configuration ([`Config`]), the order of the layers ([`stack`]), the reading of requests ([`intake`]), a server
-//! ([`Gateway`]) and a demonstration on simulated regions ([`demo`]).
+//! ([`Gateway`]), what operates it while it runs ([`operator`], [`reload`]), and a demonstration on simulated regions ([`demo`]).
 //!
 //! ```text
-//! intake → served-by → deadline → retry → region-failover (rewrite)
+//! intake → served-by → deadline → token-bucket → retry → region-failover (rewrite, hedge)
 //!   └ per target: concurrency → circuit-breaker → commit-gate → stream-guard → deadline forwarded → inspect → client
 //! ```
 
+mod brief;
 pub mod config;
 pub mod demo;
 pub mod intake;
 pub mod operator;
+mod probe;
+pub mod reload;
+mod routes;
 pub mod server;
 pub mod stack;
+mod tenants;
 
 pub use self::{
     config::{Config, ConfigError},
     server::Gateway,
+    tenants::Book,
 };

@@ -1,9 +1,15 @@
 //! The gateway's command line.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::IsTerminal as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use gateway::{Config, Gateway, demo::Demo, operator::Operator, stack};
+use gateway::{Config, Gateway, demo::Demo, operator::Operator, reload::Reload, stack};
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 /// An LLM gateway built only from Buttress layers. Told nothing, it simulates three regions and serves them.
@@ -38,61 +44,80 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    let mut config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-    if let Some(listen) = args.listen {
-        config.listen = listen;
+    match &args.config {
+        Some(path) => serve_targets(path, &args).await,
+        None if args.check => Err("--check needs a --config to check".into()),
+        None => demonstrate(&args).await,
     }
-    if args.config.is_some() {
-        let upstreams = config.upstreams(|name| std::env::var(name).ok())?;
-        let targets = upstreams.len();
-        let (stack, operator) = stack::build(&config, upstreams)?;
-        if args.check {
-            say(format_args!("the configuration is good: {targets} target(s), listening on {}", config.listen));
-            return Ok(());
-        }
-        let gateway = bind(&config, stack).await?;
-        let admin = admin(config.admin, operator).await?;
-        say(format_args!("listening on http://{}", gateway.addr()?));
-        if let Some(admin) = &admin {
-            say(format_args!("operators: http://{}/status.json", admin.addr));
-        }
-        return Ok(gateway.serve(stop()).await?);
-    }
+}
+
+async fn serve_targets(path: &Path, args: &Args) -> Result<(), Failure> {
+    let variable: fn(&str) -> Option<String> = |name| std::env::var(name).ok();
+    let text = Config::text(path)?;
+    let as_written = Config::parse(&text, &path.display().to_string())?;
+    let config = args.over(as_written.clone());
+    let upstreams = config.upstreams(variable)?;
+    let (stack, operator) = stack::build(&config, &upstreams, config.book(variable)?)?;
     if args.check {
-        return Err("--check needs a --config to check".into());
+        let targets = upstreams.len();
+        say(format_args!("the configuration is good: {targets} target(s), listening on {}", config.listen));
+        return Ok(());
     }
-    let demo = Demo::start().await?;
-    demo.adapt(&mut config);
-    let (stack, operator) = stack::build(&config, demo.upstreams())?;
     let gateway = bind(&config, stack).await?;
-    let admin = admin(Some(SocketAddr::from(([127, 0, 0, 1], 0))), operator).await?;
+    let mut workers = workers(&operator);
+    let admin = admin(config.admin, operator.clone(), &mut workers).await?;
+    say(format_args!("listening on http://{}", gateway.addr()?));
+    if let Some(admin) = &admin {
+        say(format_args!("operators: http://{admin}/status.json"));
+    }
+    workers.spawn(Reload::new(path, text, as_written, operator, variable).watch(Reload::EVERY));
+    Ok(gateway.serve(stop()).await?)
+}
+
+async fn demonstrate(args: &Args) -> Result<(), Failure> {
+    let demo = Demo::start().await?;
+    let mut config = args.over(Config::default());
+    demo.adapt(&mut config);
+    let (stack, operator) = stack::build(&config, &demo.upstreams(), None)?;
+    let gateway = bind(&config, stack).await?;
+    let mut workers = workers(&operator);
+    let admin = admin(Some(SocketAddr::from(([127, 0, 0, 1], 0))), operator, &mut workers).await?;
     say(demo.guide(&format!("http://{}", gateway.addr()?)));
     if let Some(admin) = &admin {
-        say(format_args!("\nWhat the gateway knows of its regions:\n  curl http://{}/status.json", admin.addr));
+        say(format_args!("\nWhat the gateway knows of its regions:\n  curl http://{admin}/status.json"));
     }
     Ok(gateway.serve(stop()).await?)
 }
 
-/// The server of operators, which ends with this.
-struct Admin {
-    addr: SocketAddr,
-    serving: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.serving.abort();
+impl Args {
+    fn over(&self, config: Config) -> Config {
+        let mut config = config;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config
     }
 }
 
-async fn admin(addr: Option<SocketAddr>, operator: Operator) -> Result<Option<Admin>, Failure> {
+/// What goes on beside the serving, and ends with it: dropping the set aborts it.
+fn workers(operator: &Operator) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    if let Some(prober) = operator.prober() {
+        workers.spawn(prober);
+    }
+    workers
+}
+
+/// Serves operators at `addr`, and returns where that is.
+async fn admin(
+    addr: Option<SocketAddr>,
+    operator: Operator,
+    workers: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>, Failure> {
     let Some(addr) = addr else { return Ok(None) };
     let cannot = |error| format!("cannot listen for operators on {addr}: {error}");
     let listener = tokio::net::TcpListener::bind(addr).await.map_err(cannot)?;
     let addr = listener.local_addr()?;
-    #[expect(clippy::disallowed_methods, reason = "aborted when the handle is dropped, at the end of the program")]
-    let serving = tokio::spawn(async move { drop(axum::serve(listener, operator.router()).await) });
-    Ok(Some(Admin { addr, serving }))
+    workers.spawn(async move { drop(axum::serve(listener, operator.router()).await) });
+    Ok(Some(addr))
 }
 
 /// Prints for people. A reader that has gone away, such as `head`, is no reason to stop serving.

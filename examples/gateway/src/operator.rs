@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    body::Bytes,
+    extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -14,14 +15,22 @@ use buttress_concurrency::LimitHandle;
 use buttress_core::Label;
 use buttress_region_failover as failover;
 use buttress_stream_guard as guard;
+use buttress_token_bucket::Standing;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+use crate::{config::Upstream, probe::Asker, routes::Routes, tenants::Limiting};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
 pub struct Operator {
     pub(crate) targets: failover::Handle,
+    pub(crate) routes: Routes,
+    pub(crate) asker: Asker,
+    pub(crate) probing: Option<failover::Probing>,
+    /// The limits of callers, where there are some.
+    pub(crate) callers: Option<Limiting>,
     pub(crate) circuits: breaker::Handle,
     pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
     pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
@@ -64,8 +73,34 @@ impl Operator {
         (self.guard)()
     }
 
-    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes) and
-    /// `/restore`. It asks nobody who they are, so it must not be reached from other machines.
+    /// Returns how the limits of each tenant stand at `now`.
+    #[must_use]
+    pub fn standings(&self, now: Instant) -> Vec<(Label, Vec<Standing>)> {
+        self.callers.as_ref().map_or_else(Vec::new, |callers| callers.standings(now))
+    }
+
+    /// Returns the worker that looks at targets while nobody asks them, unless that is off. It ends with the stack.
+    #[must_use]
+    pub fn prober(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let asker = self.asker.clone();
+        self.probing.map(|probing| self.targets.prober(probing, move |target| asker.clone().ask(target)))
+    }
+
+    /// Puts `upstreams` in the place of the targets that were. What is known of one of the same name stays known; requests
+    /// and streams under way go on.
+    ///
+    /// # Errors
+    ///
+    /// Fails, and changes nothing, if there is no target, or if two have one name.
+    pub fn replace(&self, upstreams: &[Upstream]) -> Result<(), failover::ConfigError> {
+        // First how they are spoken to, so that nobody goes to a target of which nothing is known.
+        let before = self.routes.replace(upstreams);
+        let replaced = self.targets.replace(upstreams.iter().map(|upstream| upstream.target.clone()));
+        replaced.inspect_err(|_| self.routes.put_back(before))
+    }
+
+    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes),
+    /// `/weigh` (with `?weight=3`, or `{"weight":3}` as its body) and `/restore`. It asks nobody who they are, so it must not be reached from other machines.
     pub fn router(self) -> Router {
         Router::new()
             .route("/status.json", get(async |State(operator): State<Self>| Json(operator.status(Instant::now()))))
@@ -84,6 +119,9 @@ impl Operator {
                 "priority": report.target.priority(),
                 "drained": report.stance == failover::Stance::Drained,
                 "health": report.health,
+                "weight": report.weight,
+                "effective_weight": report.effective_weight,
+                "outlier": report.outlier,
                 "in_flight": self.in_flight(name),
                 "latency_ms": report.latency.map(millis),
                 "parked_ms": report.parked.map(millis),
@@ -91,9 +129,28 @@ impl Operator {
                 "circuit_open_ms": circuit.and_then(|circuit| circuit.open_for).map(millis),
             })
         });
-        let (held, broken) = (self.held(), self.broken());
+        let (held, broken, hedges) = (self.held(), self.broken(), self.targets.hedges());
+        let tenants = self.standings(now).into_iter().map(|(name, limits)| {
+            let limit = |standing: &Standing| {
+                json!({
+                    "name": standing.limit.name().as_str(),
+                    "holds": standing.limit.capacity(),
+                    // Below zero, it is owed.
+                    "left": i64::try_from(standing.level).unwrap_or(i64::MIN),
+                    "full_in_ms": millis(standing.full_in),
+                })
+            };
+            json!({ "name": name.as_str(), "limits": limits.iter().map(limit).collect::<Vec<_>>() })
+        });
         json!({
             "targets": targets.collect::<Vec<_>>(),
+            "tenants": tenants.collect::<Vec<_>>(),
+            "hedges": {
+                "sent": hedges.sent,
+                "won": hedges.won,
+                "lost": hedges.lost,
+                "suppressed": hedges.suppressed,
+            },
             "answers": {
                 "failed_before_content": held.failed,
                 "late": held.late,
@@ -111,10 +168,14 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn order(State(operator): State<Operator>, Path((name, order)): Path<(String, String)>) -> Response {
-    let Ok(label) = Label::try_new(&name) else {
-        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
-    };
+async fn order(
+    State(operator): State<Operator>,
+    Path((name, order)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Response {
+    let unknown = || (StatusCode::NOT_FOUND, "there is no such target").into_response();
+    let Ok(label) = Label::try_new(&name) else { return unknown() };
     let targets = operator.targets();
     let known = match order.as_str() {
         "drain" => targets.drain(&label),
@@ -123,13 +184,30 @@ async fn order(State(operator): State<Operator>, Path((name, order)): Path<(Stri
             operator.circuits().reset(&breaker::Key::new(label.clone()));
             targets.restore(&label)
         }
-        _ => return (StatusCode::NOT_FOUND, "a target can be told to `drain`, `eject` or `restore`").into_response(),
+        "weigh" => match weight(query.as_deref(), &body).map(|weight| targets.weigh(&label, weight)) {
+            Some(Ok(())) => true,
+            Some(Err(error)) if error.is_unknown_target() => false,
+            Some(Err(error)) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            None => return (StatusCode::BAD_REQUEST, NO_WEIGHT).into_response(),
+        },
+        _ => return (StatusCode::NOT_FOUND, NO_ORDER).into_response(),
     };
     if !known {
-        return (StatusCode::NOT_FOUND, "there is no such target").into_response();
+        return unknown();
     }
     tracing::info!(target = %label, order, "told by an operator");
     StatusCode::NO_CONTENT.into_response()
+}
+
+const NO_ORDER: &str = "a target can be told to `drain`, `eject`, `weigh` or `restore`";
+const NO_WEIGHT: &str =
+    "`weight` must be a whole number from 1 to 4294967295: `?weight=3`, or `{\"weight\":3}` as the body";
+
+fn weight(query: Option<&str>, body: &[u8]) -> Option<u32> {
+    match query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("weight="))) {
+        Some(text) => text.parse().ok(),
+        None => u32::try_from(serde_json::from_slice::<Value>(body).ok()?.get("weight")?.as_u64()?).ok(),
+    }
 }
 
 impl fmt::Debug for Operator {

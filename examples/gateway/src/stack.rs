@@ -1,6 +1,6 @@
 //! The layers, in their order.
 
-use std::{collections::HashMap, convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::body::Body as AxumBody;
 use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key};
@@ -8,7 +8,7 @@ use buttress_commit_gate::CommitGateLayer;
 use buttress_concurrency::ConcurrencyLayer;
 use buttress_core::{Answering, BoxError, Client, Http, Label, Payload, Target, TransportError};
 use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer};
-use buttress_llm::{Inspect, LlmRewrite, LlmStreams};
+use buttress_llm::{Inspect, LlmStreams};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::{Budget, RetryLayer, Share};
 use buttress_served_by::ServedByLayer;
@@ -25,17 +25,24 @@ use tokio::time::Instant;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, layer::layer_fn, util::BoxCloneSyncService};
 
 use crate::{
+    brief::Brief,
     config::{Config, Upstream},
     operator::Operator,
+    probe::Asker,
+    routes::Routes,
+    tenants::{Book, Limiting, LimitsLayer, Tenants},
 };
 
 /// The whole stack. The one box is here, at its edge.
 pub type Stack = BoxCloneSyncService<Request<Payload>, Response<AxumBody>, Infallible>;
 
+/// What speaks to targets.
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Payload>;
+
 /// Why a stack cannot be built.
 pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Builds the stack for `upstreams`, and what operates it.
+/// Builds the stack for `upstreams`, and what operates it. `book` says who callers are, where they have limits.
 ///
 /// Requests are repeated although they are not idempotent: a model computes and stores nothing, and an answer that is paid
 /// for twice is better than none.
@@ -43,14 +50,24 @@ pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 ///
 /// Fails if there is no target, if two have one name, or if the settings of a layer are out of range.
-pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operator), BuildError> {
+pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Result<(Stack, Operator), BuildError> {
     let breaker = CircuitBreakerLayer::try_new(config.breaker.settings())?.keyed(ByTarget);
-    let failover = failover(config, &upstreams, breaker.handle())?;
+    let (routes, client) = (Routes::new(upstreams), client());
+    let failover = failover(config, upstreams, breaker.handle())?;
     let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
-    let gate = gate(config, &upstreams);
+    let gate = gate(config, routes.clone());
     let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
+    let tenants = config.limits.as_ref().zip(book).map(|(limits, book)| Tenants::new(limits, book)).transpose()?;
+    let (tenants, callers) = tenants.unzip();
     let operator = Operator {
         targets: failover.handle(),
+        routes: routes.clone(),
+        asker: Asker::new(routes.clone(), client.clone()),
+        probing: config.probes.probing(),
+        callers: callers
+            .as_ref()
+            .zip(tenants.clone())
+            .map(|(layer, tenants)| Limiting { tenants, buckets: layer.handle() }),
         circuits: breaker.handle(),
         limit: {
             let limits = limits.clone();
@@ -65,9 +82,7 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operat
             Arc::new(move || guard.counts())
         },
     };
-    let endpoints = upstreams.into_iter().flat_map(|Upstream { target, endpoints, .. }| {
-        endpoints.into_iter().map(move |endpoint| (target.name().clone(), endpoint))
-    });
+    let brief = Brief::new(&config.failover, routes.clone(), tenants);
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
@@ -78,36 +93,59 @@ pub fn build(config: &Config, upstreams: Vec<Upstream>) -> Result<(Stack, Operat
                 .allowance(config.failover.attempts)
                 .repeat_all(),
         )
-        .layer(failover.rewrite(LlmRewrite::new(endpoints)))
+        .layer(failover.rewrite(routes))
         .layer(limits)
         .layer(breaker)
         .layer(gate)
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
-        .service(Inspect::new(client()));
+        .service(Inspect::new(client));
+    let edge = Edge { brief, callers, deadline: config.deadline };
     let stack = if config.streams.continue_elsewhere {
         let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
-        edge(config, continuing.layer(inner))
+        edge.around(continuing.layer(inner))
     } else {
-        edge(config, inner)
+        edge.around(inner)
     };
     Ok((stack, operator))
 }
 
-/// Puts the outermost layers around `inner`.
-fn edge<S, B>(config: &Config, inner: S) -> Stack
-where
-    S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
-{
-    let stack = ServiceBuilder::new()
-        .layer(ServedByLayer::new())
-        .layer(layer_fn(Answering::new))
-        // To the head only: a stream may go on for as long as the model has something to say.
-        .layer(DeadlineLayer::headers_only(config.deadline))
-        .service(inner);
-    BoxCloneSyncService::new(stack.map_response(|response: Response<_>| response.map(AxumBody::new)))
+/// The outermost layers.
+struct Edge {
+    brief: Brief,
+    callers: Option<LimitsLayer>,
+    deadline: Duration,
+}
+
+impl Edge {
+    fn around<S, B>(mut self, inner: S) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
+    {
+        match self.callers.take() {
+            Some(callers) => self.outermost(callers.layer(inner)),
+            None => self.outermost(inner),
+        }
+    }
+
+    fn outermost<S, B>(self, inner: S) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
+    {
+        let Self { brief, deadline, .. } = self;
+        let stack = ServiceBuilder::new()
+            .map_request(move |request| brief.of(request))
+            .layer(ServedByLayer::new())
+            .layer(layer_fn(Answering::new))
+            // To the head only: a stream may go on for as long as the model has something to say.
+            .layer(DeadlineLayer::headers_only(deadline))
+            .service(inner);
+        BoxCloneSyncService::new(stack.map_response(|response: Response<_>| response.map(AxumBody::new)))
+    }
 }
 
 /// How many targets have a limit of their own at the same time: as many as a configuration could ever name.
@@ -120,9 +158,15 @@ fn failover(
 ) -> Result<RegionFailoverLayer<Http>, BuildError> {
     let targets = upstreams.iter().map(|upstream| upstream.target.clone());
     let admits = move |target: &Target, now: Instant| circuits.admits(&Key::new(target.name().clone()), now);
-    let layer = RegionFailoverLayer::try_new(targets)?
+    let mut layer = RegionFailoverLayer::try_new(targets)?
         .policy(config.failover.policy)
-        .health(config.failover.health())
+        // Replicas of one seed would all choose the same.
+        .seed(config.failover.seed.unwrap_or_else(rand::random))
+        .health(config.failover.health());
+    if let Some(hedge) = &config.failover.hedge {
+        layer = layer.hedge(hedge.bounds());
+    }
+    let layer = layer
         .admit(admits)
         .replay(Http)
         .allowance(config.failover.attempts)
@@ -131,13 +175,11 @@ fn failover(
     Ok(layer)
 }
 
-fn gate(config: &Config, upstreams: &[Upstream]) -> CommitGateLayer<LlmStreams> {
-    let own = upstreams.iter().filter_map(|upstream| Some((upstream.target.name().clone(), upstream.first_content?)));
-    let own: HashMap<Label, Duration> = own.collect();
+fn gate(config: &Config, routes: Routes) -> CommitGateLayer<LlmStreams> {
     CommitGateLayer::new(LlmStreams::new())
         .first_content(config.failover.stream_timeout)
         .whole_answer(config.failover.answer_timeout)
-        .first_content_by(move |extensions: &Extensions| own.get(extensions.get::<Target>()?.name()).copied())
+        .first_content_by(move |extensions: &Extensions| routes.first_content(extensions.get::<Target>()?.name()))
         .max_bytes(config.streams.max_held_bytes)
 }
 
@@ -145,7 +187,7 @@ fn target_of(request: &Request<Payload>) -> Option<Label> {
     request.extensions().get::<Target>().map(|target| target.name().clone())
 }
 
-fn client() -> Client<HttpsConnector<HttpConnector>, Payload> {
+fn client() -> HttpClient {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.enforce_http(false);

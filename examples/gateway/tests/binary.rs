@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_gateway");
@@ -116,4 +116,49 @@ fn an_address_that_is_taken_is_told() {
     let output = run(&["--listen", process.after("listening on http://")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("error: cannot listen on 127.0.0.1:"), "{said}");
+}
+
+/// Reads what is said on standard error until a line holds all of `words`.
+fn said(lines: &mut BufReader<ChildStderr>, words: &[&str]) {
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        assert_ne!(lines.read_line(&mut line).expect("it is text"), 0, "{words:?} was not said, but {all}");
+        if words.iter().all(|word| line.contains(word)) {
+            return;
+        }
+        all += &line;
+    }
+}
+
+#[test]
+fn sighup_has_the_file_read_again_and_a_bad_edit_is_told_with_its_line() {
+    let path = std::env::temp_dir().join(format!("buttress-{}-hangup.toml", std::process::id()));
+    let write_file = |listen: &str, dialect: &str| {
+        let target = format!("[[targets]]\nname = \"a\"\nurl = \"http://127.0.0.1:9/v1\"\ndialect = \"{dialect}\"\n");
+        std::fs::write(&path, format!("listen = \"{listen}\"\n{target}")).expect("a temporary file can be written");
+    };
+    write_file("127.0.0.1:0", "openai");
+    let mut command = Command::new(BINARY);
+    command.arg("--config").arg(&path).env("RUST_LOG", "info").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the gateway starts");
+    let mut out = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+    let mut err = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+    let mut printed = String::new();
+    assert_ne!(out.read_line(&mut printed).expect("it is text"), 0, "it says where it listens");
+    let process = Process { child, printed };
+    // Until the handler is set, the signal would end the process.
+    said(&mut err, &["the configuration is watched"]);
+
+    process.signal("-HUP");
+    said(&mut err, &["the configuration is taken over", "targets=1"]);
+    write_file("127.0.0.1:0", "opnai");
+    process.signal("-HUP");
+    said(&mut err, &["the configuration is refused", "hangup.toml:5:11: targets[0].dialect: ", "`azure-v1`"]);
+    process.connect();
+    write_file("127.0.0.1:1", "openai");
+    process.signal("-HUP");
+    said(&mut err, &["needs a restart", "listen"]);
+    process.connect();
+    std::fs::remove_file(&path).expect("it is there");
 }

@@ -17,7 +17,7 @@ fn a_small_file_is_enough() {
     assert_eq!(config.failover.attempts.get(), 5);
     let upstreams = config.upstreams(|_| None).unwrap();
     assert_eq!(upstreams[0].target.name().as_str(), "east");
-    assert!(stack::build(&config, upstreams).is_ok());
+    assert!(stack::build(&config, &upstreams, None).is_ok());
 }
 
 #[test]
@@ -36,6 +36,35 @@ fn every_key_can_be_set() {
         attempts = 4
         stream_timeout = "250ms"
         answer_timeout = "90s"
+        seed = 7
+        [failover.hedge]
+        percentile = 90
+        extra_percent = 5
+        samples = 50
+        no_sooner = "10ms"
+        [probes]
+        every = "30s"
+        timeout = "2s"
+        down_after = 2
+        up_after = 1
+        [limits]
+        caller = "header:x-tenant"
+        strangers = "each"
+        max_callers = 1000
+        assumed_output = 500
+        announce = false
+        wait = "2s"
+        default = { rpm = 10 }
+        [limits.tiers.gold]
+        rpm = 600
+        tpm = 100_000
+        dollars_per_day = 10
+        dollars_per_month = 99.5
+        [[tenants]]
+        name = "acme"
+        tier = "gold"
+        [prices]
+        "gpt-4o*" = { input = 2.5, cached_input = 1.25, output = 10 }
         [[targets]]
         name = "azure-east"
         url = "https://name.openai.azure.com"
@@ -43,6 +72,7 @@ fn every_key_can_be_set() {
         region = "eastus"
         provider = "azure"
         failure_domain = "eastus"
+        probe = "/healthz"
         api_key_env = "AZURE_KEY"
         auth = "bearer"
         api_version = "2024-10-21"
@@ -53,6 +83,8 @@ fn every_key_can_be_set() {
     let upstreams = config.upstreams(|name| (name == "AZURE_KEY").then(|| "s3cret".to_owned())).unwrap();
     assert_eq!(upstreams[0].target.region().unwrap().as_str(), "eastus");
     assert_eq!(upstreams[0].endpoints[0].model_name("gpt-4o"), "my-deployment");
+    let book = config.book(|_| None).expect("no key is needed");
+    assert!(book.is_some() && stack::build(&config, &upstreams, book).is_ok());
     assert!(!format!("{upstreams:?}").contains("s3cret"), "a key is not printed");
 }
 
@@ -95,6 +127,19 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
         (&format!("admin = \"0.0.0.0:9090\"\n{TARGET}"), &["admin: `0.0.0.0:9090` must be an address of loopback"]),
         (&format!("[breaker]\nfailure_percent = 0\n{TARGET}"), &["breaker: ", "failure_rate"]),
         ("", &["gateway.toml: targets: at least one [[targets]] table is needed"]),
+        (
+            "[failover.hedge]\npercentile = 30",
+            &[
+                "gateway.toml:2:14: failover.hedge.percentile: `30` is out of range, allowed are whole numbers from 50 to 99",
+            ],
+        ),
+        (
+            "[failover.hedge]\nextra_percent = 0",
+            &["failover.hedge.extra_percent: `0` is out of range", "from 1 to 100"],
+        ),
+        ("[probes]\nevery = \"never\"", &["gateway.toml:2:9: probes.every: `never` is not a time", "or `off`"]),
+        ("[probes]\nevery = \"1ms\"", &["probes.every: `1ms` is too short, `100ms` is the least"]),
+        (&with("probe = \"healthz\""), &["targets[0].probe: `healthz` is neither `off` nor a path such as `/healthz`"]),
         (&with("dialect2 = 1"), &["gateway.toml:5:1: targets[0]", "dialect2", "expected one of"]),
         (&with(TARGET), &["gateway.toml:5:1: targets[1].name: `east` is the name of another target"]),
         (&TARGET.replace("\"openai\"", "\"opnai\""), &["gateway.toml:4:11: targets[0].dialect: ", "`azure-v1`"]),
@@ -129,6 +174,56 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
             assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
         }
     }
+}
+
+#[test]
+fn a_fault_of_limits_is_told_with_what_is_allowed() {
+    const DEFAULT: &str = "[limits.default]\nrpm = 1\n";
+    const PRICE: &str = "[prices.m]\ninput = 1\noutput = 1\n";
+    let tenant = |lines: &str| format!("{DEFAULT}[[tenants]]\nname = \"a\"\n{lines}\n");
+    let by_header = |lines: &str| format!("[limits]\ncaller = \"header:x-tenant\"\n{}", tenant(lines));
+    for (text, expected) in [
+        ("[limits]\n".to_owned(), &["limits.default: at least one of `rpm`, `tpm`, `dollars_per_day`"][..]),
+        (format!("{DEFAULT}[limits.tiers.gold]\n"), &["limits.tiers.gold: at least one of `rpm`"]),
+        (format!("{DEFAULT}[limits.tiers.default]\nrpm = 1\n"), &["limits.tiers.default: `default` is the name of"]),
+        ("[limits.default]\nrpm = 0\n".to_owned(), &["gateway.toml:2:7: limits.default.rpm: ", "nonzero"]),
+        ("[limits.default]\nqps = 1\n".to_owned(), &["gateway.toml:2:1: limits.default", "qps", "`dollars_per_month`"]),
+        (
+            format!("[limits.default]\ndollars_per_day = 0\n{PRICE}"),
+            &["limits.default.dollars_per_day: `0` must be dollars, more than 0 and at most 1000000000"],
+        ),
+        ("[limits.default]\ndollars_per_day = 1\n".to_owned(), &["limits.default: dollars need [prices]"]),
+        (format!("[limits]\ncaller = \"cookie\"\n{DEFAULT}"), &["limits.caller: `cookie` is neither `api-key` nor"]),
+        (format!("[limits]\nstrangers = \"no\"\n{DEFAULT}"), &["limits.strangers: ", "`each`", "`together`"]),
+        ("[[tenants]]\nname = \"a\"\n".to_owned(), &["gateway.toml:1:1: tenants: tenants need a [limits] table"]),
+        (tenant(""), &["gateway.toml:3:1: tenants[0]: `api_key_env` or `api_key_sha256` must be given"]),
+        (tenant("api_key_env = \"sk-s3cret\""), &["tenants[0]", "`api_key_env`: must be the name of an environment"]),
+        (tenant("api_key_sha256 = [\"s3cret\"]"), &["tenants[0]", "64 digits in hexadecimal each"]),
+        (by_header("api_key_env = \"A\""), &["tenants[0]: ", "mean nothing where callers are told apart by a header"]),
+        (by_header("tier = \"gold\""), &["tenants[0].tier: `gold` is no tier, allowed are `default`"]),
+        (by_header("[[tenants]]\nname = \"a\""), &["tenants[1].name: `a` is the name of another tenant"]),
+        (by_header("").replace("\"a\"", "\"a b\""), &["tenants[0]", "`name`: a name must be visible ASCII"]),
+        (PRICE.replace("input = 1", "input = -1"), &["prices.m", "`input`: `-1` must be dollars for a million tokens"]),
+        (PRICE.replace("input = 1\n", ""), &["prices.m", "missing field `input`"]),
+    ] {
+        let error = error(&format!("{text}{TARGET}"));
+        for part in expected {
+            assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
+        }
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_of_two_tenants_is_refused_and_not_repeated() {
+    let tenant = |name: &str| format!("[[tenants]]\nname = \"{name}\"\napi_key_env = \"{name}_KEY\"\n");
+    let text = format!("[limits.default]\nrpm = 1\n{}{}{TARGET}", tenant("A"), tenant("B"));
+    let config = Config::parse(&text, "gateway.toml").unwrap();
+    let twice = config.book(|_| Some("s3cret".to_owned())).unwrap_err().to_string();
+    assert_eq!(twice, "environment: tenants[1]: a key of this tenant is a key of another one too");
+    let missing = config.book(|name| (name == "A_KEY").then(|| "s3cret".to_owned())).unwrap_err().to_string();
+    assert_eq!(missing, "environment: tenants[1].api_key_env: the environment variable `B_KEY` is not set");
+    assert!(!format!("{:?}", config.book(|name| Some(name.to_owned()))).contains("A_KEY"));
 }
 
 #[test]

@@ -192,6 +192,62 @@ async fn an_operator_lists_drains_ejects_and_restores_targets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operator_weighs_a_target_and_its_load_follows_until_it_is_restored() {
+    let layer = failover("a b").policy(Policy::Weighted).seed(3);
+    let operator = layer.handle();
+    let (mut service, _handle) = over(&layer, []);
+    let mut share = async || ask(&mut service, 500).await.iter().filter(|name| *name == "a").count();
+    let weights = || operator.list(Instant::now()).iter().map(|report| report.weight.get()).collect::<Vec<_>>();
+    assert!((200..300).contains(&share().await));
+    operator.weigh(&label("a"), 9).unwrap();
+    assert!((430..470).contains(&share().await), "nine of ten");
+    operator.replace([target("a").with_cost(1), target("b")]).unwrap();
+    assert_eq!(weights(), [9, 1], "what an operator wants outlives a list");
+    assert!(operator.restore(&label("a")));
+    assert_eq!(weights(), [1, 1]);
+    assert!((200..300).contains(&share().await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weight_of_nothing_and_a_target_that_is_not_there_are_told_apart() {
+    let operator = failover("a").handle();
+    let nobody = operator.weigh(&label("nobody"), 1).unwrap_err();
+    assert!(nobody.is_unknown_target() && nobody.to_string().contains("nobody"));
+    let nothing = operator.weigh(&label("a"), 0).unwrap_err();
+    assert!(!nothing.is_unknown_target() && nothing.to_string().contains("is 0"));
+    operator.weigh(&label("a"), u32::MAX).unwrap();
+    let report = operator.list(Instant::now()).remove(0);
+    assert_eq!((report.weight.get(), report.effective_weight), (u32::MAX, f64::from(u32::MAX)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_tells_an_outlier_and_what_each_target_counts_for() {
+    let layer = failover("a b c").policy(Policy::RoundRobin);
+    let operator = layer.handle();
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let upstream = |request: Request<Payload>| {
+        let name = request.extensions().get::<Target>().expect("the layer aims").name().as_str();
+        let fails = name == "a" && asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
+        ready(Ok::<_, Infallible>(
+            Response::builder().status(if fails { 500 } else { 200 }).body(Payload::default()).unwrap(),
+        ))
+    };
+    let mut service = layer.layer(service_fn(upstream));
+    for _ in 0..90 {
+        drop(send(&mut service, get()).await);
+    }
+    sleep(ms(100)).await;
+    let listed = operator.list(Instant::now());
+    assert_eq!(listed.iter().map(|report| report.outlier).collect::<Vec<_>>(), [true, false, false], "{listed:?}");
+    for report in &listed {
+        let least = if report.outlier { 0.0..=0.1 } else { 0.5..=1.0 };
+        assert!(least.contains(&report.effective_weight), "{report:?}");
+    }
+    assert!(operator.drain(&label("b")));
+    assert_eq!(operator.list(Instant::now())[1].effective_weight, 0.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn targets_are_replaced_while_requests_are_under_way() {
     let layer = failover("east west");
     let operator = layer.handle();

@@ -94,7 +94,7 @@ async fn probes_that_hang_are_bounded_in_number_and_time() {
         let open = Open(&open);
         async move {
             let _open = open;
-            std::future::pending().await
+            std::future::pending::<bool>().await
         }
     });
     for_secs(120, &mut worker).await;
@@ -103,6 +103,23 @@ async fn probes_that_hang_are_bounded_in_number_and_time() {
     assert_eq!(out, 100, "each got its turn, and was late");
     drop(worker);
     assert_eq!(open.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_says_nothing_changes_nothing() {
+    let layer = failover("east");
+    let (probes, down) = (AtomicU32::new(0), AtomicBool::new(true));
+    let mut worker = layer.handle().prober(Probing::DEFAULT, |_| {
+        probes.fetch_add(1, Ordering::Relaxed);
+        ready(down.load(Ordering::Relaxed).then_some(false))
+    });
+    for_secs(60, &mut worker).await;
+    assert_eq!(layer.handle().list(Instant::now())[0].health, 0.0, "a no is a no");
+    let said = probes.load(Ordering::Relaxed);
+    down.store(false, Ordering::Relaxed);
+    for_secs(60, &mut worker).await;
+    assert!(probes.load(Ordering::Relaxed) > said, "it is asked all the same");
+    assert_eq!(layer.handle().list(Instant::now())[0].health, 0.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use buttress_core::Payload;
 use buttress_token_bucket::{ByApiKey, Costs, Dimension, TokenBucketLayer};
+use http::Request;
 use tokio::time::Instant;
 
 use crate::support::{ask, both, from, left, left_of, over_probe, requests, send, tokens};
@@ -24,6 +26,22 @@ async fn keys_are_listed_up_to_a_number_and_can_be_reset() {
     assert_eq!(left_of(&handle, b), [5]);
     handle.reset(handle.fingerprint("unknown"), now);
     assert_eq!(handle.keys(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_never_called_stands_as_its_tier_does() {
+    let tiers = [("small", requests(5).into()), ("large", both(60, 600))];
+    let layer = TokenBucketLayer::new(requests(1)).keyed(ByApiKey).tiered(tiers, |_: &Request<Payload>| 1);
+    let layer = layer.expect("the tiers are good");
+    let (service, _probe) = over_probe(&layer);
+    let (handle, now) = (layer.handle(), Instant::now());
+    let under = |tier, name: &str| {
+        let standings = handle.standings_under(tier, handle.fingerprint(name), now);
+        standings.iter().map(|standing| standing.level).collect::<Vec<_>>()
+    };
+    assert_eq!((under(0, "a"), under(1, "a"), under(usize::MAX, "a")), (vec![5], vec![60, 600], vec![5]));
+    drop(send(&service, from("a", 0, 0)).await);
+    assert_eq!(under(0, "a"), [59, 600], "of a key that is known, its own tier counts");
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,7 +140,7 @@ fn begun(
 }
 
 /// Refuses what looks like a key instead of a variable's name, without showing it.
-fn check_variable(name: &str) -> Result<(), String> {
+pub(super) fn check_variable(name: &str) -> Result<(), String> {
     let shaped = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     if !name.is_empty() && name.bytes().all(shaped) {
         return Ok(());

@@ -6,11 +6,11 @@ use std::{
 };
 
 use buttress_circuit_breaker::{OpenTime, Settings};
-use buttress_region_failover::{HealthPolicy, Policy};
+use buttress_region_failover::{HealthPolicy, Hedge, Policy};
 use serde::Deserialize;
 
 /// When and how often to try again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RetryConfig {
@@ -26,7 +26,7 @@ pub struct RetryConfig {
 }
 
 /// When to try elsewhere.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FailoverConfig {
@@ -52,10 +52,33 @@ pub struct FailoverConfig {
     /// How long a target may take to give a whole answer.
     #[serde(deserialize_with = "duration")]
     pub answer_timeout: Duration,
+    /// What all that is random is drawn from. Another number in each process by default.
+    pub seed: Option<u64>,
+    /// When a request that takes long is sent to a second target. Never, if this is not there.
+    pub hedge: Option<HedgeConfig>,
+}
+
+/// When a request that takes long is sent to a second target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HedgeConfig {
+    /// How many of a hundred requests must be faster, before one takes long.
+    #[serde(deserialize_with = "between::<50, 99, _>")]
+    pub percentile: u16,
+    /// How much more load there may be, in percent of the requests.
+    #[serde(deserialize_with = "between::<1, 100, _>")]
+    pub extra_percent: u16,
+    /// How many requests of a model must have been seen before.
+    #[serde(deserialize_with = "between::<1, 1000, _>")]
+    pub samples: u16,
+    /// How long to wait at least, however fast the others are.
+    #[serde(deserialize_with = "duration")]
+    pub no_sooner: Duration,
 }
 
 /// What is watched in an answer that has begun.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StreamsConfig {
@@ -69,7 +92,7 @@ pub struct StreamsConfig {
 }
 
 /// When a target is called no more, because what it does fails.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BreakerConfig {
@@ -89,7 +112,7 @@ pub struct BreakerConfig {
 }
 
 /// How much is under way at the same time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConcurrencyConfig {
@@ -106,6 +129,20 @@ pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
         return Err(serde::de::Error::custom(format!("`{text}` is too short, it must be more than zero")));
     }
     Ok(duration)
+}
+
+/// Reads a whole number from `LEAST` to `MOST`.
+pub(super) fn between<'de, const LEAST: u16, const MOST: u16, D>(deserializer: D) -> Result<u16, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let number = i64::deserialize(deserializer)?;
+    let within = u16::try_from(number).ok().filter(|number| (LEAST..=MOST).contains(number));
+    within.ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "`{number}` is out of range, allowed are whole numbers from {LEAST} to {MOST}"
+        ))
+    })
 }
 
 // === impl StreamsConfig ===
@@ -182,6 +219,8 @@ impl Default for FailoverConfig {
             slow_start: Duration::from_secs(60),
             stream_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(120),
+            seed: None,
+            hedge: None,
         }
     }
 }
@@ -195,6 +234,26 @@ impl FailoverConfig {
             .probe_every(self.probe_every)
             .hysteresis(self.return_after)
             .slow_start(self.slow_start)
+    }
+}
+
+// === impl HedgeConfig ===
+
+impl Default for HedgeConfig {
+    fn default() -> Self {
+        Self { percentile: 95, extra_percent: 2, samples: 100, no_sooner: Duration::from_millis(1) }
+    }
+}
+
+impl HedgeConfig {
+    /// Returns the bounds of second attempts.
+    #[must_use]
+    pub fn bounds(&self) -> Hedge {
+        Hedge::DEFAULT
+            .percentile(u8::try_from(self.percentile).unwrap_or(u8::MAX))
+            .extra_load(self.extra_percent.saturating_mul(10))
+            .samples(u32::from(self.samples))
+            .no_sooner_than(self.no_sooner)
     }
 }
 

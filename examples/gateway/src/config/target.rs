@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{
     endpoint::{Auth, EndpointConfig, RawDialect, RawEndpoint},
+    probes::Probe,
     sections::duration,
 };
 
@@ -23,6 +24,7 @@ pub struct TargetConfig {
     /// At least one.
     endpoints: Vec<EndpointConfig>,
     first_content: Option<Duration>,
+    probe: Probe,
 }
 
 /// A target as it is written.
@@ -45,6 +47,8 @@ struct RawTarget {
     auth: Option<Auth>,
     #[serde(default, deserialize_with = "optional_duration")]
     first_content: Option<Duration>,
+    #[serde(default)]
+    probe: Probe,
     api_version: Option<String>,
     #[serde(default)]
     models: BTreeMap<String, String>,
@@ -62,6 +66,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// How long it may take to its first content, where that is not as long as for all.
     pub first_content: Option<Duration>,
+    /// What it is asked while nobody else asks it.
+    pub probe: Probe,
 }
 
 fn optional_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -101,15 +107,11 @@ impl TryFrom<RawTarget> for TargetConfig {
             }
             endpoints.push(further);
         }
-        Ok(Self { target, endpoints, first_content: raw.first_content })
+        Ok(Self { target, endpoints, first_content: raw.first_content, probe: raw.probe })
     }
 }
 
 impl TargetConfig {
-    pub(super) const fn first_content(&self) -> Option<Duration> {
-        self.first_content
-    }
-
     /// Builds the target, with its keys. What is wrong is told with the key that names the variable.
     pub(super) fn upstream(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Upstream, (String, String)> {
         let build = |(i, endpoint): (usize, &EndpointConfig)| {
@@ -119,7 +121,8 @@ impl TargetConfig {
             })
         };
         let endpoints = self.endpoints.iter().enumerate().map(build).collect::<Result<_, _>>()?;
-        Ok(Upstream { target: self.target.clone(), endpoints, first_content: self.first_content })
+        let Self { target, first_content, probe, .. } = self.clone();
+        Ok(Upstream { target, endpoints, first_content, probe })
     }
 }
 
@@ -129,6 +132,6 @@ impl Upstream {
     /// Creates a target that is spoken to by `endpoints`, the first that serves what is asked for.
     #[must_use]
     pub fn new(target: Target, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        Self { target, endpoints: endpoints.into_iter().collect(), first_content: None }
+        Self { target, endpoints: endpoints.into_iter().collect(), first_content: None, probe: Probe::Usual }
     }
 }

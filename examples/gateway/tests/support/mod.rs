@@ -14,7 +14,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt as _;
 
 pub const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}"#;
@@ -28,6 +28,8 @@ pub struct Running {
     client: Client<HttpConnector, Payload>,
     pub operator: Operator,
     server: JoinHandle<std::io::Result<()>>,
+    /// Aborted when it is dropped.
+    pub workers: JoinSet<()>,
 }
 
 /// An answer that was read to its end.
@@ -64,13 +66,19 @@ impl Running {
 
     /// Starts a gateway in front of these targets.
     pub async fn to(config: &Config, upstreams: Vec<Upstream>, regions: Vec<Simulator>) -> Self {
-        let (stack, operator) = stack::build(config, upstreams).expect("the targets are good");
+        let book = config.book(|name| Some(format!("key-of-{name}"))).expect("each key is there");
+        let (stack, operator) = stack::build(config, &upstreams, book).expect("the targets are good");
         let gateway = Gateway::bind(config, stack).await.expect("a port is free");
         let url = format!("http://{}", gateway.addr().expect("a bound socket has an address"));
         #[expect(clippy::disallowed_methods, reason = "aborted when the test drops it")]
         let server = tokio::spawn(gateway.serve(std::future::pending()));
         let client = Self::new_client();
-        Self { url, regions, client, operator, server }
+        Self { url, regions, client, operator, server, workers: JoinSet::new() }
+    }
+
+    /// Looks at the targets while nobody asks them, as the command does.
+    pub fn probe(&mut self) {
+        self.workers.spawn(self.operator.prober().expect("it is on"));
     }
 
     /// A client of its own connections.

@@ -1,0 +1,266 @@
+//! Who calls, what a call may cost, and what is left to its caller.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use buttress_core::{HttpRefusal, Label, Payload};
+use buttress_llm::{Call, Operation, TokenCounter};
+use buttress_token_bucket::{
+    AsTheyCome, Callers, Costs, Estimate, Fingerprint, HttpProtocol, Key, LimitError, LimitsHandle, Prices, Queue,
+    Secret, Standing, Tier, TokenBucketLayer,
+};
+use http::{HeaderMap, Request, header};
+use tokio::time::Instant;
+
+use crate::{
+    config::{CallerBy, Config, KeyHash, LimitsConfig, PriceConfig, Strangers},
+    stack::BuildError,
+};
+
+/// Who calls, and what a call may cost. Clones are one.
+#[derive(Clone)]
+pub(crate) struct Tenants {
+    book: Arc<ArcSwap<Book>>,
+    secret: Secret,
+}
+
+/// The layer that keeps callers to their limits.
+pub(crate) type LimitsLayer =
+    TokenBucketLayer<HttpRefusal, HttpProtocol, Callers<ByCaller, ByCaller, AsTheyCome>, Tenants>;
+
+/// Who the tenants are, and what models cost. It holds hashes of keys, and no key.
+pub struct Book {
+    by: CallerBy,
+    strangers: Strangers,
+    tenants: Vec<(Label, usize)>,
+    by_name: HashMap<Label, usize>,
+    by_key: HashMap<KeyHash, usize>,
+    prices: HashMap<String, PriceConfig>,
+    /// What stands before the `*` of their names, the longest first.
+    families: Vec<(String, PriceConfig)>,
+    dearest: Option<PriceConfig>,
+    assumed_output: u64,
+}
+
+/// What is found of a caller, in a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    key: Fingerprint,
+    tier: usize,
+}
+
+/// By what was found of the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByCaller;
+
+/// What an operator sees of limits, and does to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiting {
+    pub(crate) tenants: Tenants,
+    pub(crate) buckets: LimitsHandle,
+}
+
+// === impl Tenants ===
+
+impl Tenants {
+    pub(crate) fn new(limits: &LimitsConfig, book: Book) -> Result<(Self, LimitsLayer), BuildError> {
+        let tenants = Self { book: Arc::new(ArcSwap::from_pointee(book)), secret: Secret::random() };
+        let tiers = limits.tiers().map(|(name, tier)| Ok((name, tier.limits()?)));
+        let tiers = tiers.collect::<Result<Vec<_>, LimitError>>()?;
+        let layer = TokenBucketLayer::new(limits.default.limits()?)
+            .secret(tenants.secret)
+            .max_keys(limits.max_callers)
+            .queue(limits.wait.map_or(Queue::NONE, |wait| Queue::of(MOST_WAITING).max_wait(wait)))
+            .keyed(ByCaller)
+            .tiered(tiers, ByCaller)?
+            .estimate(tenants.clone());
+        Ok((tenants, if limits.announce { layer.announce() } else { layer }))
+    }
+
+    pub(crate) fn replace(&self, book: Book) {
+        self.book.store(Arc::new(book));
+    }
+
+    /// Finds who sends `request`, by its headers.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Caller {
+        let book = self.book.load();
+        let shown = book.shown(headers);
+        match shown.and_then(|shown| book.tenant(shown)) {
+            Some((name, tier)) => Caller { key: self.fingerprint(name), tier: *tier },
+            None => {
+                let key = shown.filter(|_| book.strangers == Strangers::Each);
+                // What a stranger shows must not be taken for the name of a tenant.
+                let key = key.map(|shown| self.secret.of(&("stranger", shown)));
+                Caller { key: key.unwrap_or(Fingerprint::NO_KEY), tier: 0 }
+            }
+        }
+    }
+
+    fn fingerprint(&self, name: &Label) -> Fingerprint {
+        self.secret.of(name.as_str())
+    }
+}
+
+/// How many requests may wait for one bucket.
+const MOST_WAITING: std::num::NonZeroU32 = std::num::NonZeroU32::new(1_000).expect("1,000 are not 0");
+
+impl Estimate<Request<Payload>> for Tenants {
+    fn estimate(&self, request: &Request<Payload>) -> Costs {
+        let Some(call) = request.extensions().get::<Call>().filter(|call| generates(call.operation()).is_some()) else {
+            return Costs::request();
+        };
+        let book = self.book.load();
+        let details = call.details(request.body().bytes());
+        let model = call.model().unwrap_or_default();
+        let input = TokenCounter::of_model(model).input(&details).tokens;
+        let output = || details.max_tokens().unwrap_or(book.assumed_output).saturating_mul(details.choices());
+        let output = if generates(call.operation()) == Some(true) { output() } else { 0 };
+        Costs::tokens(input, output).priced(book.price(model))
+    }
+}
+
+/// Returns whether `operation` makes output of its input, or only takes input; `None` if it costs no tokens.
+const fn generates(operation: Operation) -> Option<bool> {
+    match operation {
+        Operation::Embeddings | Operation::EmbedContent | Operation::OllamaEmbed => Some(false),
+        Operation::CountMessageTokens | Operation::CountTokens => None,
+        operation if operation.has_body() => Some(true),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Tenants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenants").field("known", &self.book.load().tenants.len()).finish_non_exhaustive()
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Writes down who is known and what models cost, by `config`. The keys of tenants are looked up by `variable`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the key of what is wrong, and what: a variable is not set, or two tenants have one key.
+    pub(crate) fn new(
+        config: &Config,
+        limits: &LimitsConfig,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, (String, String)> {
+        let (mut tenants, mut by_key) = (Vec::new(), HashMap::new());
+        for (at, tenant) in config.tenants().enumerate() {
+            let tier = tenant.tier.as_deref().and_then(|tier| limits.tier(tier)).unwrap_or(0);
+            tenants.push((tenant.name.clone(), tier));
+            let own = tenant.api_key_env.as_deref().map(|name| {
+                let key = variable(name).ok_or_else(|| format!("the environment variable `{name}` is not set"));
+                key.map(|key| KeyHash::of(key.as_bytes()))
+            });
+            let own = own.transpose().map_err(|says| (format!("tenants[{at}].api_key_env"), says))?;
+            for hash in own.into_iter().chain(tenant.api_key_sha256.iter().copied()) {
+                if by_key.insert(hash, at).is_some_and(|other| other != at) {
+                    let says = "a key of this tenant is a key of another one too".to_owned();
+                    return Err((format!("tenants[{at}]"), says));
+                }
+            }
+        }
+        let strangers = if tenants.is_empty() { Strangers::Each } else { Strangers::Together };
+        let family = |(name, price): (&String, &PriceConfig)| Some((name.strip_suffix('*')?.to_owned(), *price));
+        let mut families: Vec<_> = config.prices.iter().filter_map(family).collect();
+        families.sort_by_key(|(family, _)| std::cmp::Reverse(family.len()));
+        Ok(Self {
+            by: limits.caller.clone(),
+            strangers: limits.strangers.unwrap_or(strangers),
+            by_name: tenants.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect(),
+            tenants,
+            by_key,
+            prices: config.prices.iter().map(|(name, price)| (name.clone(), *price)).collect(),
+            families,
+            dearest: config.prices.values().copied().reduce(PriceConfig::dearer),
+            assumed_output: limits.assumed_output.get(),
+        })
+    }
+
+    /// Returns what a caller shows of who it is.
+    fn shown<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+        let of = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        match &self.by {
+            CallerBy::Header(name) => of(name.as_str()),
+            CallerBy::ApiKey => {
+                let bearer = |value: &'a [u8]| {
+                    let (scheme, key) = value.split_at_checked(7)?;
+                    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+                };
+                let others = || ["x-api-key", "api-key", "x-goog-api-key"].into_iter().find_map(of);
+                of(header::AUTHORIZATION.as_str()).and_then(bearer).or_else(others)
+            }
+        }
+        .filter(|shown| !shown.is_empty())
+    }
+
+    fn tenant(&self, shown: &[u8]) -> Option<&(Label, usize)> {
+        let at = match &self.by {
+            CallerBy::Header(_) => {
+                let name = Label::try_new(std::str::from_utf8(shown).ok()?).ok()?;
+                self.by_name.get(&name)?
+            }
+            CallerBy::ApiKey if self.by_key.is_empty() => return None,
+            CallerBy::ApiKey => self.by_key.get(&KeyHash::of(shown))?,
+        };
+        self.tenants.get(*at)
+    }
+
+    /// Returns what a token of `model` costs: as much as of the dearest, where nothing is said of it.
+    fn price(&self, model: &str) -> Prices {
+        let family = || self.families.iter().find(|(family, _)| model.starts_with(family)).map(|(_, price)| price);
+        let price = self.prices.get(model).or_else(family).or(self.dearest.as_ref());
+        price.map_or_else(Prices::default, |price| price.prices())
+    }
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book").field("tenants", &self.tenants).finish_non_exhaustive()
+    }
+}
+
+// === impl ByCaller ===
+
+impl Key<Request<Payload>> for ByCaller {
+    fn key(&self, request: &Request<Payload>, _: &Secret) -> Fingerprint {
+        request.extensions().get::<Caller>().map_or(Fingerprint::NO_KEY, |caller| caller.key)
+    }
+}
+
+impl Tier<Request<Payload>> for ByCaller {
+    fn tier(&self, request: &Request<Payload>) -> usize {
+        request.extensions().get::<Caller>().map_or(0, |caller| caller.tier)
+    }
+}
+
+// === impl Limiting ===
+
+impl Limiting {
+    /// Returns how the limits of each tenant stand.
+    pub(crate) fn standings(&self, now: Instant) -> Vec<(Label, Vec<Standing>)> {
+        let book = self.tenants.book.load();
+        let standing = |(name, tier): &(Label, usize)| {
+            (name.clone(), self.buckets.standings_under(*tier, self.tenants.fingerprint(name), now))
+        };
+        book.tenants.iter().map(standing).collect()
+    }
+
+    /// Takes over who is known, what models cost, and what each tier of `limits` may take that `before` says otherwise. What
+    /// was used stays used.
+    pub(crate) fn replace(&self, book: Book, before: &LimitsConfig, limits: &LimitsConfig) {
+        for ((name, tier), (_, was)) in limits.tiers().zip(before.tiers()) {
+            // New limits cost a look at each bucket.
+            if let (true, Ok(limits)) = (tier != was, tier.limits())
+                && !self.buckets.set_tier(name, limits)
+            {
+                tracing::warn!(tier = name, "there is no such tier");
+            }
+        }
+        self.tenants.replace(book);
+    }
+}
