@@ -9,12 +9,12 @@ mod process;
 use std::{
     io::Write as _,
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::Mutex,
     thread,
     time::Duration,
 };
 
-use buttress_sim::Simulator;
+use buttress_sim::{Fault, Simulator};
 use load::{Load, Met};
 use process::Process;
 
@@ -26,13 +26,14 @@ const FIRST_TOKEN: &str = "BUTTRESS_TEST_FIRST_TOKEN";
 const REQUESTS: &str = "BUTTRESS_TEST_REQUESTS";
 
 const NAMES: [&str; 3] = ["eastus", "westeurope", "swedencentral"];
+const STREAM: &str = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}"#;
 
 /// How long one attempt may take, in milliseconds.
 const ATTEMPT: u64 = 1000;
 const CALLERS: usize = 16;
 
-/// Not a test: what the processes of regions run.
+/// Not a test: what the processes of regions run. Each line of standard input is a new time to the first token.
 #[tokio::test]
 #[ignore = "a process that the others start"]
 async fn a_region() {
@@ -41,8 +42,13 @@ async fn a_region() {
     let region = Simulator::builder().target(name).length(5..=5).first_token(Duration::from_millis(first_token));
     let region = region.start().await.expect("a port is free");
     println!("region at {}", region.url());
-    let end = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    end.await.expect("it does not panic").expect("standard input can be read");
+    let told = tokio::task::spawn_blocking(move || {
+        for line in std::io::stdin().lines() {
+            let ms = line.expect("it is text").parse().expect("it is a number");
+            region.set_fault(Fault::SlowFirstToken { ms });
+        }
+    });
+    told.await.expect("it does not panic");
 }
 
 fn regions(first_token_millis: [u64; 3]) -> Vec<Process> {
@@ -141,18 +147,36 @@ async fn a_connection_that_nobody_serves_is_not_noticed() {
 async fn a_head_that_comes_byte_by_byte_for_ever_is_not_noticed() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let addr = listener.local_addr().expect("it is bound");
-    let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-    let accepted = Arc::clone(&open);
-    let accept =
-        move || listener.incoming().flatten().for_each(|stream| accepted.lock().expect("no panic").push(stream));
-    let drip = move || {
-        for byte in b"HTTP/1.1 200 OK\r\nx-slow: ".iter().copied().chain(std::iter::repeat(b'a')) {
-            open.lock().expect("no panic").retain_mut(|stream| stream.write_all(&[byte]).is_ok());
+    let drip = |mut stream: TcpStream| {
+        let head = b"HTTP/1.1 200 OK\r\nx-slow: ".iter().copied().chain(std::iter::repeat(b'a'));
+        for byte in head {
+            if stream.write_all(&[byte]).is_err() {
+                break;
+            }
             thread::sleep(Duration::from_millis(50));
         }
     };
     // They end with the process.
-    thread::spawn(accept);
-    thread::spawn(drip);
+    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || drip(stream)))));
     never_answers("slow head", &format!("http://{addr}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_becomes_ten_times_as_slow_is_not_noticed_with_hedging() {
+    let regions = regions([40; 3]);
+    let settings = "policy = \"balanced\"\nseed = 7\n[failover.hedge]";
+    let gateway = gateway(regions.iter().map(Process::url), settings);
+    let load = load(STREAM);
+
+    let healthy = load.run(gateway.url(), |_| {}).await;
+    assert_not_noticed("all well", &healthy);
+    regions[0].tell("400");
+    let slow = load.run(gateway.url(), |_| {}).await;
+
+    assert_not_noticed("one ten times as slow", &slow);
+    assert!(slow.served_by.get(NAMES[0]) < healthy.served_by.get(NAMES[0]), "{healthy:?} {slow:?}");
+    if wanted().is_some() {
+        let (before, after) = (healthy.part(0.99), slow.part(0.99));
+        assert!(after.as_secs_f64() <= 1.3 * before.as_secs_f64(), "{before:?} {after:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -46,6 +46,12 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
         let url = lines.find_map(|line| Some(line.expect("it is text").split_once(before_url)?.1.trim().to_owned()));
         Self { url: url.expect("it says where it listens"), child }
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&self, line: &str) {
+        let mut input = self.child.stdin.as_ref().expect("it is a pipe");
+        writeln!(input, "{line}").expect("it reads");
     }
 
     pub(crate) fn url(&self) -> &str {
