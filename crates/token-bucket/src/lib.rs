@@ -126,6 +126,7 @@ mod ip;
 mod keys;
 mod layer;
 mod limit;
+mod limit_error;
 mod limiter;
 #[cfg(test)]
 mod model;
@@ -138,6 +139,7 @@ mod shard;
 #[cfg(feature = "redis")]
 mod shared;
 mod shortage;
+mod taken;
 mod ticket;
 #[cfg(test)]
 mod vectors;
@@ -155,7 +157,8 @@ pub use self::{
     ip::{ByIp, Net, NetError, network},
     keys::{ByApiKey, ByExtension, ByFn, ByHeader, Fingerprint, Key, KeyHasher, Secret, Shared},
     layer::{TierError, TokenBucketLayer},
-    limit::{Limit, LimitError, Limits},
+    limit::{Limit, Limits},
+    limit_error::LimitError,
     protocol::{Cover, HttpProtocol, PlainProtocol, Protocol, TellUsage, Untold},
     queue::Queue,
     reservation::{Charge, Reservation, Settling},
