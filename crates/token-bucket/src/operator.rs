@@ -3,9 +3,9 @@
 use std::{
     sync::{Mutex, PoisonError, atomic::Ordering},
     task::Waker,
-    time::Duration,
 };
 
+use buttress_core::{Headroom, Measure, Room};
 use tokio::time::Instant;
 
 use crate::{
@@ -86,13 +86,28 @@ impl Limiter {
         done
     }
 
-    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        let nanos = self.nanos(now);
+    /// Lowers levels by what the answer to a call has told at `then` of what is left.
+    pub(crate) fn heed(&self, owner: Owner, headroom: &Headroom, then: Instant, now: Instant) {
+        let dimensions = [
+            (Measure::Requests, Dimension::REQUESTS),
+            (Measure::Tokens, Dimension::TOKENS),
+            (Measure::InputTokens, Dimension::INPUT_TOKENS),
+            (Measure::OutputTokens, Dimension::OUTPUT_TOKENS),
+        ];
+        for (measure, dimension) in dimensions {
+            if let Some(room) = headroom.measured(measure) {
+                self.observe(owner, dimension, room, then, now);
+            }
+        }
+    }
+
+    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, room: Room, then: Instant, now: Instant) {
+        let (nanos, then) = (self.nanos(now), self.nanos(then));
         let mut shard = self.shard(owner.key);
         let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
         if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
             let Kept { bucket, limits, .. } = kept;
-            let lowered = bucket.observe(limits, dimension, left, full_in, nanos);
+            let lowered = bucket.observe_later(limits, dimension, room.left, room.returns, then, nanos);
             drop(shard);
             #[cfg(feature = "redis")]
             if let Some(store) = self.shared.as_ref().filter(|_| lowered) {
