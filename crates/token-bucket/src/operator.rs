@@ -20,6 +20,7 @@ const MOST_OVERRIDES: usize = 65_536;
 
 impl Limiter {
     pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
+        #[cfg(feature = "redis")]
         if !self.can_keep(&limits) {
             return false;
         }
@@ -33,6 +34,7 @@ impl Limiter {
     }
 
     pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
+        #[cfg(feature = "redis")]
         if limits.as_ref().is_some_and(|limits| !self.can_keep(limits)) {
             return false;
         }
@@ -49,12 +51,9 @@ impl Limiter {
     }
 
     /// Returns whether levels under `limits` can be kept where they are to be kept.
-    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_self, reason = "all can be kept here"))]
+    #[cfg(feature = "redis")]
     fn can_keep(&self, limits: &Limits) -> bool {
-        #[cfg(feature = "redis")]
-        return self.shared.is_none() || limits.exact().is_ok();
-        #[cfg(not(feature = "redis"))]
-        return limits.iter().len() > 0;
+        self.shared.is_none() || limits.exact().is_ok()
     }
 
     /// Fills the buckets of a key.

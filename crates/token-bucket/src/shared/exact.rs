@@ -81,7 +81,7 @@ impl ExactRule {
         let fault = |field, fault| ShareError::new(limit.name().clone(), field, fault);
         let nanos = limit.period().as_nanos();
         let micros = u64::try_from(nanos / 1_000).expect("no longer than 366 days");
-        if nanos % 1_000 != 0 {
+        if !nanos.is_multiple_of(1_000) {
             return Err(fault("period", Fault::Period));
         }
         let common = gcd(limit.refill(), micros);
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_script_cannot_compute_is_refused_with_its_limit_and_field() {
         let minute = Duration::from_secs(60);
-        let error = |limit: Limit| Limits::from(limit).exact().expect_err("it is too large").clone();
+        let error = |limit: Limit| Limits::from(limit).exact().expect_err("it is too large");
         let limit =
             |amount, period| Limit::try_new("tokens", Dimension::TOKENS, amount, period).expect("it makes sense");
         for (field, limit) in [
