@@ -29,33 +29,40 @@ use crate::{
 #[pin_project]
 pub struct ResponseFuture<S: Service<Req>, M, P, C, E, Req> {
     #[pin]
-    state: State<S, Req>,
-    desk: Arc<Desk<M, P, C, E>>,
+    state: State<S, Req, P, Arc<Desk<M, P, C, E>>>,
 }
 
+// Who was called needs the protocol alone: to count a reference to the desk would cost as much as the decision does.
 #[pin_project(project = StateProj)]
-enum State<S: Service<Req>, Req> {
+pub(crate) enum State<S: Service<Req>, Req, P, D> {
     Called {
         // Dropped before it is settled.
         #[pin]
         inner: S::Future,
         reservation: Option<Reservation>,
+        protocol: P,
     },
+    // Boxed, since a round trip takes time in any case.
+    #[cfg(feature = "redis")]
+    Asking(Box<crate::shared::Asking<S, Req>>, D),
     // Boxed, since a timer is large, and who waits has time.
-    Waiting(Pin<Box<Waiting<S, Req>>>),
-    Refused(Box<RateLimited>, Fingerprint),
+    Waiting(Pin<Box<Waiting<S, Req>>>, D),
+    Refused(Box<RateLimited>, Fingerprint, D),
     Done,
 }
 
 /// A call in the queue.
 #[pin_project]
-struct Waiting<S, Req> {
+pub(crate) struct Waiting<S, Req> {
     service: S,
     request: Option<Req>,
     ticket: Ticket,
     /// It has had its turn, and waits for the inner service. What it had taken is somebody else's meanwhile.
     aside: bool,
     key: Fingerprint,
+    /// It is its turn, and Redis is asked.
+    #[cfg(feature = "redis")]
+    asks: Option<crate::shared::Asks>,
     #[pin]
     timer: Sleep,
 }
@@ -71,18 +78,22 @@ enum Waited<F, E> {
 
 impl<S: Service<Req>, M, P, C, E, Req> ResponseFuture<S, M, P, C, E, Req> {
     #[inline]
-    pub(crate) const fn called(inner: S::Future, reservation: Reservation, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        Self { state: State::Called { inner, reservation: Some(reservation) }, desk }
+    pub(crate) const fn called(inner: S::Future, reservation: Reservation, protocol: P) -> Self {
+        Self { state: State::Called { inner, reservation: Some(reservation), protocol } }
     }
 
     pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        let (timer, key) = (sleep_until(ticket.until()), ticket.key());
-        let waiting = Waiting { service, request: Some(request), ticket, aside: false, key, timer };
-        Self { state: State::Waiting(Box::pin(waiting)), desk }
+        Self { state: State::waiting(service, request, ticket, desk) }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn asking(service: S, request: Req, wish: crate::ticket::Wish, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        let asking = crate::shared::Asking::new(service, request, wish, &desk.limiter);
+        Self { state: State::Asking(Box::new(asking), desk) }
     }
 
     pub(crate) const fn refused(why: Box<RateLimited>, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        Self { state: State::Refused(why, key), desk }
+        Self { state: State::Refused(why, key, desk) }
     }
 }
 
@@ -90,7 +101,7 @@ impl<S, M, P, C, E, Req> Future for ResponseFuture<S, M, P, C, E, Req>
 where
     S: Service<Req> + Clone,
     M: Refuse<Refusal, S::Response, S::Error>,
-    P: Cover<S::Response, S::Error>,
+    P: Cover<S::Response, S::Error> + Clone,
 {
     type Output = Result<P::Response, S::Error>;
 
@@ -99,24 +110,29 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Called { inner, reservation } => {
+                StateProj::Called { inner, reservation, protocol } => {
                     let result = ready!(inner.poll(cx));
                     let reservation = reservation.take().expect("polled after completion");
+                    let answer = protocol.cover(result, reservation);
                     this.state.set(State::Done);
-                    return Poll::Ready(this.desk.protocol.cover(result, reservation));
+                    return Poll::Ready(answer);
                 }
-                StateProj::Waiting(waiting) => match ready!(waiting.as_mut().poll(cx)) {
-                    Waited::Called(inner, reservation) => State::Called { inner, reservation: Some(reservation) },
+                #[cfg(feature = "redis")]
+                StateProj::Asking(asking, desk) => ready!(asking.poll(cx, desk)),
+                StateProj::Waiting(waiting, desk) => match ready!(waiting.as_mut().poll(cx)) {
+                    Waited::Called(inner, reservation) => {
+                        State::Called { inner, reservation: Some(reservation), protocol: desk.protocol.clone() }
+                    }
                     Waited::Failed(error) => {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
-                    Waited::Refused(why) => State::Refused(why, waiting.key),
+                    Waited::Refused(why) => State::Refused(why, waiting.key, Arc::clone(desk)),
                 },
-                StateProj::Refused(why, key) => {
+                StateProj::Refused(why, key, desk) => {
                     debug!(%key, reason = %why, "refused");
-                    let result = this.desk.refusal.refuse(Refusal::from(&**why));
-                    let result = this.desk.protocol.refused(result, RateLimited::clone(why));
+                    let result = desk.refusal.refuse(Refusal::from(&**why));
+                    let result = desk.protocol.refused(result, RateLimited::clone(why));
                     this.state.set(State::Done);
                     return Poll::Ready(result);
                 }
@@ -131,11 +147,32 @@ impl<S: Service<Req>, M, P, C, E, Req> fmt::Debug for ResponseFuture<S, M, P, C,
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Called { .. } => "called",
-            State::Waiting(_) => "waiting",
+            #[cfg(feature = "redis")]
+            State::Asking(..) => "asking",
+            State::Waiting(..) => "waiting",
             State::Refused(..) => "refused",
             State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+// === impl State ===
+
+impl<S: Service<Req>, Req, P, D> State<S, Req, P, D> {
+    pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: D) -> Self {
+        let (timer, key) = (sleep_until(ticket.until()), ticket.key());
+        let waiting = Waiting {
+            service,
+            request: Some(request),
+            ticket,
+            aside: false,
+            key,
+            #[cfg(feature = "redis")]
+            asks: None,
+            timer,
+        };
+        Self::Waiting(Box::pin(waiting), desk)
     }
 }
 
@@ -164,7 +201,17 @@ impl<S, Req> Waiting<S, Req> {
             }
             let mut again = this.ticket.until();
             if !*this.aside {
-                match this.ticket.poll(cx.waker(), now) {
+                #[cfg(feature = "redis")]
+                let turn = match crate::shared::poll_turn(this.ticket, this.asks, cx, now) {
+                    Poll::Ready(turn) => turn,
+                    // It is bounded, and the deadline is looked at when it is over.
+                    Poll::Pending => return Poll::Pending,
+                };
+                #[cfg(not(feature = "redis"))]
+                let turn = this.ticket.poll(cx.waker(), now);
+                match turn {
+                    #[cfg(feature = "redis")]
+                    Turn::Ask => continue,
                     Turn::Never(shortage) => {
                         return Poll::Ready(Waited::Refused(this.ticket.refused(shortage, now)));
                     }

@@ -2,6 +2,7 @@
 
 use std::{hash::Hash, sync::Arc, time::Duration};
 
+use buttress_core::Room;
 use tokio::time::Instant;
 
 use crate::{
@@ -36,7 +37,8 @@ impl LimitsHandle {
         self.limiter.shortage(owner(key), costs, now).map_or(Ok(()), Err)
     }
 
-    /// Takes `costs` from the buckets of `key`, or nothing. Calls that wait for them are not asked.
+    /// Takes `costs` from the buckets of `key`, or nothing. Calls that wait for them are not asked. Of shared limits it takes by what is
+    /// known here, and charges it in the background; `reserve_shared` asks.
     ///
     /// # Errors
     ///
@@ -46,6 +48,35 @@ impl LimitsHandle {
             Ok(taken) => Ok(Reservation::new(Arc::clone(&self.limiter), taken)),
             Err(shortage) => Err(shortage),
         }
+    }
+
+    /// Takes `costs` from the [shared](crate::SharedLimits) buckets of `key`, or nothing, as a call does. Calls that wait for them are
+    /// not asked.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing was taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while Redis is asked, `costs` may stay charged.
+    #[cfg(feature = "redis")]
+    pub async fn reserve_shared(&self, key: Fingerprint, costs: Costs) -> Result<Reservation, Box<crate::RateLimited>> {
+        crate::shared::reserve(&self.limiter, owner(key), costs).await
+    }
+
+    /// Returns the work that [shared limits](crate::SharedLimits) need in the background, once for each layer. It has nothing to do
+    /// where limits are not shared.
+    #[cfg(feature = "redis")]
+    pub fn sharing(&self) -> crate::Sharing {
+        crate::Sharing::new(&self.limiter)
+    }
+
+    /// Returns how calls under [shared limits](crate::SharedLimits) were decided, or `None` where limits are not shared.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn shared_counts(&self) -> Option<crate::SharedCounts> {
+        self.limiter.shared.as_ref().map(crate::shared::Store::counts)
     }
 
     /// Returns how the limits of a key stand. Those of a key that is not known are full.
@@ -88,15 +119,14 @@ impl LimitsHandle {
 
     /// Fills the buckets of a key. Calls that are under way are settled as if they had not been filled.
     pub fn reset(&self, key: Fingerprint, now: Instant) {
-        let now = self.limiter.nanos(now);
-        self.limiter.touch(key, |kept| kept.bucket = crate::Bucket::full(&kept.limits, now));
+        self.limiter.reset(key, now);
     }
 
     /// Lowers the level of `dimension` to what somebody else says is left: the provider, in the headers of an answer, where the
-    /// layer stands before its target. `full_in` is after which time the provider's own bucket is full again; it counts where
+    /// layer stands before its target, unless the layer [heeds](crate::TokenBucketLayer::heed_headroom) them by itself. `full_in` is after which time the provider's own bucket is full again; it counts where
     /// nothing is left. No level is ever raised.
     pub fn observe(&self, key: Fingerprint, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        self.limiter.observe(owner(key), dimension, left, full_in, now);
+        self.limiter.observe(owner(key), dimension, Room::new(left, None, full_in), now, now);
     }
 
     /// Forgets the keys whose buckets are full, and returns how many there were. Nothing depends on it: it gives memory back

@@ -3,9 +3,9 @@
 use std::{
     sync::{Mutex, PoisonError, atomic::Ordering},
     task::Waker,
-    time::Duration,
 };
 
+use buttress_core::{Headroom, Measure, Room};
 use tokio::time::Instant;
 
 use crate::{
@@ -20,6 +20,10 @@ const MOST_OVERRIDES: usize = 65_536;
 
 impl Limiter {
     pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
+        #[cfg(feature = "redis")]
+        if !self.can_keep(&limits) {
+            return false;
+        }
         self.change(|rules| match rules.tiers.iter_mut().find(|(tier, _)| tier.as_str() == name) {
             Some((_, known)) => {
                 *known = limits;
@@ -30,6 +34,10 @@ impl Limiter {
     }
 
     pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
+        #[cfg(feature = "redis")]
+        if limits.as_ref().is_some_and(|limits| !self.can_keep(limits)) {
+            return false;
+        }
         let done = self.change(|rules| match limits {
             Some(limits) if rules.overrides.len() < MOST_OVERRIDES || rules.overrides.contains_key(&key) => {
                 rules.overrides.insert(key, limits);
@@ -40,6 +48,22 @@ impl Limiter {
         });
         self.touch(key, |_| {});
         done
+    }
+
+    /// Returns whether levels under `limits` can be kept where they are to be kept.
+    #[cfg(feature = "redis")]
+    fn can_keep(&self, limits: &Limits) -> bool {
+        self.shared.is_none() || limits.exact().is_ok()
+    }
+
+    /// Fills the buckets of a key.
+    pub(crate) fn reset(&self, key: Fingerprint, now: Instant) {
+        let nanos = self.nanos(now);
+        self.touch(key, |kept| kept.bucket = Bucket::full(&kept.limits, nanos));
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared {
+            self.fill_there(store, Owner { key, tier: 0 });
+        }
     }
 
     fn change(&self, f: impl FnOnce(&mut Rules) -> bool) -> bool {
@@ -61,13 +85,35 @@ impl Limiter {
         done
     }
 
-    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        let now = self.nanos(now);
+    /// Lowers levels by what the answer to a call has told at `then` of what is left.
+    pub(crate) fn heed(&self, owner: Owner, headroom: &Headroom, then: Instant, now: Instant) {
+        let dimensions = [
+            (Measure::Requests, Dimension::REQUESTS),
+            (Measure::Tokens, Dimension::TOKENS),
+            (Measure::InputTokens, Dimension::INPUT_TOKENS),
+            (Measure::OutputTokens, Dimension::OUTPUT_TOKENS),
+        ];
+        for (measure, dimension) in dimensions {
+            if let Some(room) = headroom.measured(measure) {
+                self.observe(owner, dimension, room, then, now);
+            }
+        }
+    }
+
+    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, room: Room, then: Instant, now: Instant) {
+        let (nanos, then) = (self.nanos(now), self.nanos(then));
         let mut shard = self.shard(owner.key);
         let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
-        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, now) {
+        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
             let Kept { bucket, limits, .. } = kept;
-            bucket.observe(limits, dimension, left, full_in, now);
+            let lowered = bucket.observe_later(limits, dimension, room.left, room.returns, then, nanos);
+            drop(shard);
+            #[cfg(feature = "redis")]
+            if let Some(store) = self.shared.as_ref().filter(|_| lowered) {
+                self.lower_there(store, owner.key, now);
+            }
+            #[cfg(not(feature = "redis"))]
+            let _ = lowered;
         }
     }
 

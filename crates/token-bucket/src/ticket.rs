@@ -15,17 +15,17 @@ use crate::{
 /// A call's turn in the queue. Dropping it gives the turn up.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    limiter: Arc<Limiter>,
-    owner: Owner,
-    flow: Fingerprint,
-    costs: Costs,
-    place: Place,
-    until: Instant,
-    at: At,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) owner: Owner,
+    pub(crate) flow: Fingerprint,
+    pub(crate) costs: Costs,
+    pub(crate) place: Place,
+    pub(crate) until: Instant,
+    pub(crate) at: At,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     Line,
     /// It has had its turn, and waits elsewhere.
     Aside,
@@ -40,6 +40,9 @@ pub(crate) enum Turn {
     Later(Instant),
     /// Another has its place, or it can never pass any more.
     Never(Option<Shortage>),
+    /// It is its turn, and Redis is to be asked. See [`Ticket::asked`].
+    #[cfg(feature = "redis")]
+    Ask,
 }
 
 /// A call that wants to wait.
@@ -65,6 +68,8 @@ impl Wish {
         let shortage = match not {
             Not::Short(shortage) => Some(shortage),
             Not::Behind => None,
+            #[cfg(feature = "redis")]
+            Not::Away => return Err(refused(limiter, owner, Reason::Away, None, None, now)),
         };
         let refuse = |reason, wait| {
             // Who is behind others is told what it lacks, if it lacks anything by itself.
@@ -170,6 +175,17 @@ impl Ticket {
             line.remember(self.place, waker);
             return Turn::Later(self.until);
         }
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.limiter.shared {
+            // Before it is asked: what comes back in between must not be missed.
+            line.remember(self.place, waker);
+            drop(guard);
+            return match self.limiter.here_in_turn(store, self.owner, self.costs, now) {
+                crate::shared::Here::Ask => Turn::Ask,
+                crate::shared::Here::Taken(taken) => self.asked(Ok(taken), now),
+                crate::shared::Here::Not(not) => self.asked(Err(not), now),
+            };
+        }
         // A key that somebody waits for is kept; `kept` fits it to rules that changed.
         let Some(kept) = self.limiter.kept(shard, self.owner, nanos) else {
             return Turn::Later(self.until);
@@ -228,7 +244,7 @@ impl Ticket {
     }
 
     /// Gives the turn up.
-    fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         if self.at == At::Line {
             self.limiter.end_to_wait();
             let mut shard = self.limiter.shard(self.owner.key);
