@@ -6,7 +6,8 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, HedgeCounts, Prober, Probing, Stance, hedge::Hedging, member::Member, shared::Shared, vitals::Standing,
+    ConfigError, HedgeCounts, Prober, Probing, Stance, hedging::Hedging, member::Member, shared::Shared,
+    vitals::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.

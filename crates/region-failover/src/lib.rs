@@ -108,7 +108,9 @@ mod fleet;
 mod future;
 mod handle;
 mod health;
+mod health_policy;
 mod hedge;
+mod hedging;
 mod latency;
 mod layer;
 mod levels;
@@ -131,7 +133,7 @@ pub use self::{
     error::ConfigError,
     future::ResponseFuture,
     handle::{Handle, TargetReport},
-    health::HealthPolicy,
+    health_policy::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},
     policy::Policy,

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use buttress_core::Target;
 use tokio::time::Instant;
 
-use crate::{ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedge::Hedging, policy::Dice};
+use crate::{ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedging::Hedging, policy::Dice};
 
 /// What all services of one layer share: the targets, and the randomness of choices.
 #[derive(Debug)]
