@@ -12,7 +12,8 @@ use tracing::debug;
 use crate::{
     Affinity, HedgeRoute, RegionFailoverLayer,
     aim::{Aim, UnderWay},
-    choice::{Choice, Wish},
+    candidates::{Candidates, Wish},
+    choice::Choice,
     fleet::Fleet,
     member::{Ended, Member},
     second::Slow,
@@ -70,12 +71,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     {
         let now = Instant::now();
         self.attempt(Some(first), None, now).unwrap_or_else(|refusal| {
-            let choice = self.choice(false, None, now);
+            let candidates = self.choice(false, None, now).among;
             let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
-            let passed_over = || match choice.returns_at() {
+            let passed_over = || match candidates.returns_at() {
                 Some(at) => alone().with_retry_after(at.saturating_duration_since(now)),
                 // Whoever keeps requests away does not say for how long.
-                None if choice.is_kept_away() => alone().with_guessed_retry_after(Walk::GUESS),
+                None if candidates.is_kept_away() => alone().with_guessed_retry_after(Walk::GUESS),
                 None => Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless(),
             };
             Next::Refuse(refusal.unwrap_or_else(passed_over))
@@ -145,14 +146,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             repeatable,
             beside,
         };
-        Choice {
-            fleet: &self.fleet,
-            policy: settings.policy,
-            dice: &settings.shared.dice,
-            admit: settings.admit.as_deref(),
-            wish,
-            now,
-        }
+        let among = Candidates { fleet: &self.fleet, admit: settings.admit.as_deref(), wish, now };
+        Choice { among, policy: settings.policy, dice: &settings.shared.dice }
     }
 
     fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {

@@ -6,59 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use buttress_core::{CallContext, Label, Target};
-use tokio::time::Instant;
-
 use crate::{
-    Admit, Policy,
-    fleet::Fleet,
-    latency::PeakEwma,
+    Policy,
+    candidates::{Candidates, Domains, Up, Wish},
     member::Member,
     policy::{Dice, below, mix},
-    vitals::{Share, Standing},
+    vitals::Standing,
 };
 
 /// The choice of a target for one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice<'a> {
-    pub(crate) fleet: &'a Fleet,
+    pub(crate) among: Candidates<'a>,
     pub(crate) policy: Policy,
     pub(crate) dice: &'a Dice,
-    pub(crate) admit: Option<&'a dyn Admit>,
-    pub(crate) wish: Wish<'a>,
-    pub(crate) now: Instant,
-}
-
-/// What a request wants of a target.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) context: &'a CallContext,
-    /// The targets that could not take this request, in this walk.
-    pub(crate) passed: &'a [Label],
-    /// What requests that should meet the same target have in common.
-    pub(crate) key: Option<u64>,
-    /// More than this many tokens must fit.
-    pub(crate) context_over: u64,
-    /// It could go elsewhere if it fails: then it may see how a target is that is out.
-    pub(crate) repeatable: bool,
-    /// Where it is under way already.
-    pub(crate) beside: Option<&'a Target>,
-}
-
-/// Which targets come into question.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Domains {
-    /// Those that share no failure domain with one that failed.
-    Other,
-    Any,
-}
-
-/// A target that serves, and what one look at it told.
-#[derive(Clone, Copy)]
-struct Up<'a> {
-    member: &'a Arc<Member>,
-    share: Share,
-    latency: PeakEwma,
 }
 
 // === impl Choice ===
@@ -70,7 +31,7 @@ impl<'a> Choice<'a> {
             return Some(member);
         }
         // Almost always nothing has failed, and both rounds are the same.
-        let failed = self.wish.context.attempts_made() > 0;
+        let failed = self.among.wish.context.attempts_made() > 0;
         let other = if failed { self.by_policy(Domains::Other) } else { None };
         other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
     }
@@ -78,42 +39,27 @@ impl<'a> Choice<'a> {
     /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
     /// takes up its whole load.
     pub(crate) fn make_second(&self) -> Option<&'a Arc<Member>> {
-        self.by_policy(Domains::Other).filter(|member| match member.standing(self.now) {
+        self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now) {
             Standing::Up(share) => share.ease >= 1.0,
             _ => false,
         })
     }
 
-    /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
-    pub(crate) fn returns_at(&self) -> Option<Instant> {
-        let at = |member: &Arc<Member>| match member.standing(self.now) {
-            Standing::Parked(at) | Standing::Out(at) => Some(at),
-            Standing::Up(_) | Standing::Drained => None,
-        };
-        self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
-    }
-
-    /// Returns whether a target that serves, and was not tried, is only kept from the request by those who are asked first.
-    pub(crate) fn is_kept_away(&self) -> bool {
-        let all = Self { admit: None, ..*self };
-        self.admit.is_some() && all.ups(0..self.fleet.members().len(), Domains::Any).next().is_some()
-    }
-
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
     fn due(&self) -> Option<&'a Arc<Member>> {
-        let Wish { context, repeatable, .. } = self.wish;
+        let Wish { context, repeatable, .. } = self.among.wish;
         if !repeatable || context.attempts_made() > 0 || context.attempts_left() == 0 {
             return None;
         }
-        let member = self.fleet.take_due(self.now)?;
-        (self.is_open(member, Domains::Any) && member.claim_probe(self.now)).then_some(member)
+        let member = self.among.fleet.take_due(self.among.now)?;
+        (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
     }
 
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let all = 0..self.fleet.members().len();
-        match (self.policy, self.wish.key) {
+        let all = 0..self.among.fleet.members().len();
+        match (self.policy, self.among.wish.key) {
             (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
-            (Policy::Weighted, _) => self.weighted(|| self.ups(all.clone(), domains)),
+            (Policy::Weighted, _) => self.weighted(|| self.among.ups(all.clone(), domains)),
             _ => {
                 let dice = if self.policy == Policy::RoundRobin { self.dice.turn() } else { self.dice.roll() };
                 // Whoever takes up only a part of its load is there for only a part of the requests.
@@ -125,17 +71,17 @@ impl<'a> Choice<'a> {
 
     /// Chooses by a rule that goes by no weight.
     fn by_rule(&self, dice: u64, domains: Domains, there: &dyn Fn(&Up<'_>) -> bool) -> Option<&'a Arc<Member>> {
-        let all = 0..self.fleet.members().len();
-        let ups = || self.ups(all.clone(), domains).filter(|up| there(up));
-        match (self.policy, self.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.now).unwrap_or(0.0)),
+        let all = 0..self.among.fleet.members().len();
+        let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
+        match (self.policy, self.among.wish.key) {
+            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.among.now).unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
                 least(ups().filter(|up| up.member.target().cost() == price), |up| self.cost(up))
             }
             (Policy::RoundRobin, _) => {
                 let first = (dice % all.len().max(1) as u64) as usize;
-                let mut circle = self.ups(first..all.len(), domains).chain(self.ups(0..first, domains));
+                let mut circle = self.among.ups(first..all.len(), domains).chain(self.among.ups(0..first, domains));
                 circle.find(there).map(|up| up.member)
             }
             (Policy::Sticky, Some(key)) => self.sticky(key, ups()),
@@ -145,8 +91,8 @@ impl<'a> Choice<'a> {
 
     /// Envoy's levels, and in the level that the dice name, the better of two.
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let levels = self.fleet.levels();
-        let level = if levels.len() == 1 { 0 } else { self.fleet.draw_level(self.dice, self.now) };
+        let levels = self.among.fleet.levels();
+        let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now) };
         self.better_of_two(levels.get(level)?.clone(), domains).or_else(|| {
             // It has nobody for this request. What is left is asked in the order of priority.
             levels.iter().find_map(|range| self.better_of_two(range.clone(), domains))
@@ -162,12 +108,12 @@ impl<'a> Choice<'a> {
             let first = below(dice, n);
             // Another one: the rest of the circle has n - 1.
             let second = (first + 1 + below(mix(dice), n - 1)) % n;
-            let one = |at: usize| self.ups(range.start + at..range.start + at + 1, domains).next();
+            let one = |at: usize| self.among.ups(range.start + at..range.start + at + 1, domains).next();
             if let Some(member) = least(one(first).into_iter().chain(one(second)), |up| self.cost(up)) {
                 return Some(member);
             }
         }
-        least(self.ups(range, domains), |up| self.cost(up))
+        least(self.among.ups(range, domains), |up| self.cost(up))
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
@@ -188,7 +134,7 @@ impl<'a> Choice<'a> {
     /// The first in the order that the key gives, whose load is not above 1.25 times its share.
     fn sticky(&self, key: u64, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
         const BOUND: f64 = 1.25;
-        let members = self.fleet.members();
+        let members = self.among.fleet.members();
         let pending: f64 = members.iter().map(|member| f64::from(member.pending())).sum();
         let each = (pending + 1.0) / members.iter().map(|member| capacity(member)).sum::<f64>();
         let full = |member: &Member| f64::from(member.pending()) + 1.0 > (each * capacity(member) * BOUND).ceil();
@@ -205,53 +151,19 @@ impl<'a> Choice<'a> {
 
     /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
-        let open = self.fleet.members().iter().filter(|member| self.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(self.now) {
-            Standing::Out(at) => Some((self.wish.context.tried(member.target().failure_domain()), at, member)),
+        let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
+        let out = open.filter_map(|member| match member.standing(self.among.now) {
+            Standing::Out(at) => Some((self.among.wish.context.tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
         // If it is due, this is how it is looked at.
-        member.claim_probe(self.now);
+        member.claim_probe(self.among.now);
         Some(member)
     }
 
-    /// The members in `range` that serve and may be asked by this request.
-    fn ups(&self, range: Range<usize>, domains: Domains) -> impl Iterator<Item = Up<'a>> + use<'a> {
-        let choice = *self;
-        let members = choice.fleet.members().get(range).unwrap_or_default().iter();
-        members.filter(move |member| choice.is_open(member, domains)).filter_map(move |member| {
-            let (standing, latency) = member.look(choice.now);
-            match standing {
-                Standing::Up(share) => Some(Up { member, share, latency }),
-                _ => None,
-            }
-        })
-    }
-
-    /// Whether the request may go to `member`, whatever its health.
-    fn is_open(&self, member: &Member, domains: Domains) -> bool {
-        let (target, context) = (member.target(), self.wish.context);
-        let tried = || {
-            context.tried_target(target)
-                || context.barred(target, self.now)
-                || (domains == Domains::Other && context.tried(target.failure_domain()))
-        };
-        // A request without a failure behind it need not be asked.
-        let open = self.fits(member) && (context.attempts_made() == 0 || !tried());
-        open && self.admit.is_none_or(|admit| admit.admits(target, self.now))
-    }
-
-    fn fits(&self, member: &Member) -> bool {
-        let Wish { passed, context_over, beside, .. } = self.wish;
-        let target = member.target();
-        let holds = || target.context().is_some_and(|tokens| tokens.get() > context_over);
-        let apart = |other: &Target| target.name() != other.name() && target.failure_domain() != other.failure_domain();
-        (context_over == 0 || holds()) && !passed.contains(target.name()) && beside.is_none_or(apart)
-    }
-
     fn cost(&self, up: &Up<'_>) -> f64 {
-        up.member.cost(up.share.factor(), &up.latency, self.now)
+        up.member.cost(up.share.factor(), &up.latency, self.among.now)
     }
 }
 
@@ -282,17 +194,19 @@ mod tests {
     use super::*;
     use crate::{
         HealthPolicy, Stance,
+        fleet::Fleet,
         member::Ended,
         vectors::{list, number, section},
         vitals::Rests,
     };
-    use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
+    use buttress_core::{Attempt, CallContext, Class, Label, Outcome, RetryHint, Target, Verdict};
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
         num::{NonZeroU32, NonZeroU64},
         time::Duration,
     };
+    use tokio::time::Instant;
 
     const HEALTH: HealthPolicy = HealthPolicy::DEFAULT;
     const WORD: Outcome = Outcome::Word("test");
@@ -322,7 +236,7 @@ mod tests {
         fn choice(&self, policy: Policy) -> Choice<'_> {
             let Self { fleet, dice, context, passed, key, context_over, now } = self;
             let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
-            Choice { fleet, policy, dice, admit: None, wish, now: *now }
+            Choice { among: Candidates { fleet, admit: None, wish, now: *now }, policy, dice }
         }
 
         fn choose(&self, policy: Policy) -> Option<&str> {
@@ -423,7 +337,7 @@ mod tests {
             assert!(!scene.counts(policy).contains_key("a"), "{policy:?}");
             assert_eq!(scene.walk(policy).len(), 2, "not even when all others have failed");
             scene.passed = ["b", "c"].map(|name| Label::try_new(name).unwrap()).into();
-            assert_eq!(scene.choice(policy).returns_at(), Some(scene.now + Duration::from_secs(30)));
+            assert_eq!(scene.choice(policy).among.returns_at(), Some(scene.now + Duration::from_secs(30)));
         }
     }
 
@@ -446,7 +360,7 @@ mod tests {
         scene.kill("a");
         scene.now += Duration::from_secs(6);
         let mut choice = scene.choice(Policy::Ordered);
-        choice.wish.repeatable = false;
+        choice.among.wish.repeatable = false;
         assert_eq!(choice.make().unwrap().target().name().as_str(), "b");
     }
 

@@ -102,6 +102,7 @@
 mod affinity;
 mod aim;
 mod call;
+mod candidates;
 mod choice;
 mod error;
 mod fleet;
