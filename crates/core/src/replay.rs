@@ -91,6 +91,9 @@ pub trait Head {
 /// Writes into a response what the layers of a stack know of it. HTTP responses have extensions and headers for that; others
 /// do not.
 pub trait Mark<Res> {
+    /// Whether it writes anything at all. Where it does not, a layer need not know what it would have to write.
+    const MARKS: bool = true;
+
     /// Tells the layers further out who served `response`, and what was tried.
     fn mark(response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
 
@@ -218,6 +221,8 @@ impl<B> Mark<Response<B>> for HttpMark {
 // === impl NoMark ===
 
 impl<Res> Mark<Res> for NoMark {
+    const MARKS: bool = false;
+
     fn mark(_: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
 
     fn give_up(_: &mut Res, _: Option<Duration>) {}

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, Attend, CallContext, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite,
-    Rewritten, ServedBy, Target, TransportErrorKind, Verdict,
+    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite, Rewritten,
+    ServedBy, Target, TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
 use tracing::debug;
@@ -17,6 +17,7 @@ use crate::{
     fleet::Fleet,
     member::{Ended, Member},
     second::Slow,
+    story::Story,
     walk::{Verdicts, Walk},
 };
 
@@ -34,7 +35,7 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
     /// The targets there were when the request came.
     fleet: Arc<Fleet>,
     pub(crate) saved: Saved,
-    pub(crate) context: CallContext,
+    pub(crate) story: Story,
     pub(crate) keys: Keys,
     walk: Walk,
     pub(crate) slow: Slow,
@@ -57,11 +58,11 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         service: S,
         layer: Arc<RegionFailoverLayer<R, W, C, M>>,
         saved: Saved,
-        context: CallContext,
+        story: Story,
         keys: Keys,
     ) -> Self {
         let fleet = layer.settings.shared.fleet();
-        Self { service, layer, fleet, saved, context, keys, walk: Walk::new(), slow: Slow::Unasked }
+        Self { service, layer, fleet, saved, story, keys, walk: Walk::new(), slow: Slow::Unasked }
     }
 
     pub(crate) fn start<Req>(&mut self, first: R::Request) -> Next<R::Request>
@@ -101,7 +102,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             let target = member.target();
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
             let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
-            if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+            if self.story.is_over(now) {
                 return Err(Some(deadline_passed()));
             }
             layer.replay.aim(&mut request, target);
@@ -139,7 +140,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
-            context: &self.context,
+            story: &self.story,
+            fresh: self.story.attempts_made() == 0,
             passed: &walk.passed,
             key: self.keys.affinity.map(Affinity::key),
             context_over: walk.context_over,
@@ -152,10 +154,10 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
 
     fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let timeout = self.context.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
+        let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
         let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
-        let until = self.context.deadline().map_or(own, |deadline| deadline.min(own));
+        let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
         Aim { member, model, begun, until, patient: until == own }
     }
 
@@ -191,7 +193,11 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             goes_on: under_way.goes_on,
             headroom,
         };
-        self.record(to, &ended, result.is_none(), now);
+        self.note(to, &ended, result.is_none(), now);
+        if class.verdict != Verdict::Success || R::Mark::MARKS || self.story.told().is_some() {
+            self.story.record(Attempt::ended(under_way.to.member.target().clone(), class, ended.elapsed, now));
+        }
+        let to = &under_way.to;
         let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
             return Next::AsItCame(served);
@@ -200,7 +206,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if more {
             return Next::Wait;
         }
-        if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+        if self.story.is_over(now) {
             return Next::Refuse(deadline_passed());
         }
         if let Some(next) = self.elsewhere(class, now) {
@@ -219,7 +225,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     fn only_tried(&self, to: &Aim) -> bool {
         let name = to.member.target().name();
         let here = |attempt: &Attempt| attempt.target.as_ref().is_none_or(|target| target.name() == name);
-        self.context.with_trail(|trail| trail.iter().all(here))
+        self.story.told().is_none_or(|context| context.with_trail(|trail| trail.iter().all(here)))
     }
 
     /// A request that is too long for one target may fit into another one, where that is known to hold more.
@@ -238,20 +244,20 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
-        if (class.begun && !self.is_repeatable()) || self.context.attempts_left() == 0 {
+        if (class.begun && !self.is_repeatable()) || self.story.attempts_left() == 0 {
             return None;
         }
         let next = self.attempt(None, None, now).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
-        self.context.take_attempt().then_some(next)
+        self.story.take_attempt().then_some(next)
     }
 
-    fn record(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
+    /// Notes what an attempt came to for the requests that follow.
+    fn note(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
         let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
         let target = to.member.target();
         debug!(upstream = %target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
-        self.context.record(Attempt::ended(target.clone(), class, elapsed, now));
         if timed_out && !to.patient {
             // A caller without time is no fault of the target's.
             to.member.abandoned(elapsed, now);
@@ -263,25 +269,25 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
     }
 
-    pub(crate) fn answer<Req, Res, Err>(&self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    pub(crate) fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
     {
-        if let Ok(response) = &mut result {
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
             let served_by = by.map(|Aim { member, model, .. }| ServedBy { target: member.target().clone(), model });
-            R::Mark::mark(response, served_by.as_ref(), &self.context);
+            R::Mark::mark(response, served_by.as_ref(), self.story.context());
         }
         result
     }
 
-    pub(crate) fn refuse<Req, Res, Err>(&self, refusal: Refusal) -> Result<Res, Err>
+    pub(crate) fn refuse<Req, Res, Err>(&mut self, refusal: Refusal) -> Result<Res, Err>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
         M: Refuse<Refusal, Res, Err>,
     {
         let mut result = self.layer.refusal.refuse(refusal);
-        if let Ok(response) = &mut result {
-            R::Mark::mark(response, None, &self.context);
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            R::Mark::mark(response, None, self.story.context());
         }
         result
     }

@@ -10,6 +10,7 @@ use crate::{
     fleet::Fleet,
     latency::PeakEwma,
     member::Member,
+    story::Story,
     vitals::{Share, Standing},
 };
 
@@ -25,7 +26,9 @@ pub(crate) struct Candidates<'a> {
 /// What a request wants of a target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
-    pub(crate) context: &'a CallContext,
+    pub(crate) story: &'a Story,
+    /// Nothing was tried before.
+    pub(crate) fresh: bool,
     /// The targets that could not take this request, in this walk.
     pub(crate) passed: &'a [Label],
     /// What requests that should meet the same target have in common.
@@ -87,14 +90,14 @@ impl<'a> Candidates<'a> {
 
     /// Whether the request may go to `member`, whatever its health.
     pub(crate) fn is_open(&self, member: &Member, domains: Domains) -> bool {
-        let (target, context) = (member.target(), self.wish.context);
-        let tried = || {
+        let target = member.target();
+        let tried = |context: &CallContext| {
             context.tried_target(target)
                 || context.barred(target, self.now)
                 || (domains == Domains::Other && context.tried(target.failure_domain()))
         };
         // A request without a failure behind it need not be asked.
-        let open = self.fits(member) && (context.attempts_made() == 0 || !tried());
+        let open = self.fits(member) && (self.wish.fresh || !self.wish.story.told().is_some_and(tried));
         open && self.admit.is_none_or(|admit| admit.admits(target, self.now))
     }
 

@@ -31,8 +31,7 @@ impl<'a> Choice<'a> {
             return Some(member);
         }
         // Almost always nothing has failed, and both rounds are the same.
-        let failed = self.among.wish.context.attempts_made() > 0;
-        let other = if failed { self.by_policy(Domains::Other) } else { None };
+        let other = if self.among.wish.fresh { None } else { self.by_policy(Domains::Other) };
         other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
     }
 
@@ -47,11 +46,11 @@ impl<'a> Choice<'a> {
 
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
     fn due(&self) -> Option<&'a Arc<Member>> {
-        let Wish { context, repeatable, .. } = self.among.wish;
-        if !repeatable || context.attempts_made() > 0 || context.attempts_left() == 0 {
+        let Wish { story, repeatable, fresh, .. } = self.among.wish;
+        if !repeatable || !fresh {
             return None;
         }
-        let member = self.among.fleet.take_due(self.among.now)?;
+        let member = self.among.fleet.take_due(self.among.now, || story.attempts_left() > 0)?;
         (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
     }
 
@@ -151,9 +150,10 @@ impl<'a> Choice<'a> {
 
     /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
+        let tried = |domain| self.among.wish.story.told().is_some_and(|context| context.tried(domain));
         let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
         let out = open.filter_map(|member| match member.standing(self.among.now) {
-            Standing::Out(at) => Some((self.among.wish.context.tried(member.target().failure_domain()), at, member)),
+            Standing::Out(at) => Some((tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
@@ -196,10 +196,11 @@ mod tests {
         HealthPolicy, Stance,
         fleet::Fleet,
         member::Ended,
+        story::Story,
         vectors::{list, number, section},
         vitals::Rests,
     };
-    use buttress_core::{Attempt, CallContext, Class, Label, Outcome, RetryHint, Target, Verdict};
+    use buttress_core::{Attempt, Class, Label, Outcome, RetryHint, Target, Verdict};
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
@@ -215,7 +216,7 @@ mod tests {
     struct Scene {
         fleet: Fleet,
         dice: Dice,
-        context: CallContext,
+        story: Story,
         passed: Vec<Label>,
         key: Option<u64>,
         context_over: u64,
@@ -224,9 +225,9 @@ mod tests {
 
     impl Scene {
         fn new(targets: impl IntoIterator<Item = Target>) -> Self {
-            let context = CallContext::new(NonZeroU32::new(1000).unwrap());
+            let story = Story::new(None, NonZeroU32::new(1000).unwrap());
             let (fleet, dice) = (Fleet::new(targets, HEALTH, None), Dice::new(42));
-            Self { fleet, dice, context, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
+            Self { fleet, dice, story, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
         }
 
         fn of(names: &[&str]) -> Self {
@@ -234,8 +235,10 @@ mod tests {
         }
 
         fn choice(&self, policy: Policy) -> Choice<'_> {
-            let Self { fleet, dice, context, passed, key, context_over, now } = self;
-            let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
+            let Self { fleet, dice, story, passed, key, context_over, now } = self;
+            let fresh = story.attempts_made() == 0;
+            let wish =
+                Wish { story, fresh, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
             Choice { among: Candidates { fleet, admit: None, wish, now: *now }, policy, dice }
         }
 
@@ -270,12 +273,11 @@ mod tests {
         }
 
         /// The targets of one request, each of which fails.
-        fn walk(&self, policy: Policy) -> Vec<String> {
+        fn walk(&mut self, policy: Policy) -> Vec<String> {
             let mut names = Vec::new();
-            while let Some(member) = self.choice(policy).make() {
-                names.push(member.target().name().as_str().to_owned());
-                let target = member.target().clone();
-                self.context.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
+            while let Some(target) = self.choice(policy).make().map(|member| member.target().clone()) {
+                names.push(target.name().as_str().to_owned());
+                self.story.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
             }
             names
         }
@@ -293,7 +295,7 @@ mod tests {
     fn every_policy_walks_all_targets_and_none_twice() {
         for policy in Policy::ALL {
             for key in [None, Some(7)] {
-                let scene = Scene { key, ..Scene::of(&["a", "b", "c", "d", "e"]) };
+                let mut scene = Scene { key, ..Scene::of(&["a", "b", "c", "d", "e"]) };
                 let mut names = scene.walk(policy);
                 names.sort();
                 assert_eq!(names, ["a", "b", "c", "d", "e"], "{policy:?}");
@@ -314,7 +316,7 @@ mod tests {
     #[test]
     fn priorities_are_walked_in_their_order_whatever_the_order_given() {
         let ranked = |name, priority| Target::named(name).unwrap().with_priority(priority);
-        let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
+        let mut scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
         assert_eq!(scene.walk(Policy::Ordered), ["first", "second", "third"]);
         let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
         assert_eq!(scene.counts(Policy::Balanced), HashMap::from([("first".to_owned(), 1000)]));
@@ -439,7 +441,7 @@ mod tests {
     #[test]
     fn cost_and_latency_and_turn_are_what_their_policies_go_by() {
         let priced = |name, cost| Target::named(name).unwrap().with_cost(cost);
-        let scene = Scene::new([priced("dear", 9), priced("cheap", 1), priced("fair", 3)]);
+        let mut scene = Scene::new([priced("dear", 9), priced("cheap", 1), priced("fair", 3)]);
         assert_eq!(scene.walk(Policy::Cheapest), ["cheap", "fair", "dear"]);
         let scene = Scene::of(&["far", "near"]);
         scene.note("far", Verdict::Success, None, 200);
@@ -505,7 +507,7 @@ mod tests {
             let target = |(i, &(priority, group, capacity, _)): (usize, &(u8, u8, u32, u8))| {
                 domain(&format!("t{i}"), &format!("d{group}")).with_priority(priority).with_capacity(n(capacity))
             };
-            let scene = Scene { key, ..Scene::new(targets.iter().enumerate().map(target)) };
+            let mut scene = Scene { key, ..Scene::new(targets.iter().enumerate().map(target)) };
             let mut askable = 0;
             for (i, (.., fate)) in targets.iter().enumerate() {
                 let name = format!("t{i}");

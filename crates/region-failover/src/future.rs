@@ -208,6 +208,6 @@ where
     S: Service<R::Request>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("context", &self.call.context).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("context", &self.call.story.told()).finish_non_exhaustive()
     }
 }

@@ -123,6 +123,7 @@ mod second;
 mod service;
 mod shared;
 mod sketch;
+mod story;
 #[cfg(test)]
 mod vectors;
 mod vitals;
