@@ -4,7 +4,9 @@ use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 
-use crate::{AnswerReport, CallContext, Class, Headroom, ReplayBody, ServedBy, Target, refusal::whole_seconds};
+use crate::{
+    AnswerReport, CallContext, Class, Criticality, Headroom, ReplayBody, ServedBy, Target, refusal::whole_seconds,
+};
 
 /// How a request is sent more than once.
 ///
@@ -64,6 +66,11 @@ pub trait Replay<Req> {
     /// Finds the context of `request`, or creates one that allows `attempts` in all; `None` if it can hold none.
     fn context(&self, request: &mut Req, attempts: NonZeroU32) -> Option<CallContext> {
         Some(CallContext::in_head(self.inbound(request)?, attempts))
+    }
+
+    /// Returns how much `request` matters: what its extensions say, where it has them.
+    fn criticality(&self, request: &mut Req) -> Criticality {
+        self.inbound(request).and_then(|head| head.extensions().get().copied()).unwrap_or_default()
     }
 
     /// Lets the layers further in know which target `request` goes to: in its extensions, where it has them.

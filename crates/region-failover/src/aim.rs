@@ -47,8 +47,10 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let Aim { member, begun, .. } = &self.to;
-        if !self.goes_on {
-            member.left();
+        if self.goes_on {
+            member.answered();
+        } else {
+            member.left_unanswered();
         }
         if !self.finished {
             let now = Instant::now();

@@ -1,6 +1,9 @@
 //! What all attempts of one request share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use buttress_core::{
     Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite, Rewritten,
@@ -15,8 +18,10 @@ use crate::{
     candidates::{Candidates, Wish},
     choice::Choice,
     fleet::Fleet,
+    line::Place,
     member::{Ended, Member},
     second::Slow,
+    shedding::Shedding,
     story::Story,
     walk::{Verdicts, Walk},
 };
@@ -44,6 +49,8 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
 /// What follows a failed attempt.
 pub(crate) enum Next<Req> {
     Attempt(Aim, Req),
+    /// Nothing until then: the first target returns.
+    Await(Place, Instant),
     /// Nothing for now: another attempt is under way.
     Wait,
     /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
@@ -65,30 +72,74 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Self { service, layer, fleet, saved, story, keys, walk: Walk::new(), slow: Slow::Unasked }
     }
 
-    pub(crate) fn start<Req>(&mut self, first: R::Request) -> Next<R::Request>
+    /// Begins with `first`, which stays where it is if the request has to wait; `waited` tells since when it did so already.
+    pub(crate) fn start<Req>(&mut self, first: &mut Option<R::Request>, waited: Option<Instant>) -> Next<R::Request>
     where
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
         let now = Instant::now();
-        self.attempt(Some(first), None, now).unwrap_or_else(|refusal| {
-            let candidates = self.choice(false, None, now).among;
-            let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
-            let passed_over = || match candidates.returns_at() {
-                Some(at) => alone().with_retry_after(at.saturating_duration_since(now)),
-                // Whoever keeps requests away does not say for how long.
-                None if candidates.is_kept_away() => alone().with_guessed_retry_after(Walk::GUESS),
-                None => Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless(),
-            };
-            Next::Refuse(refusal.unwrap_or_else(passed_over))
-        })
+        if let Some(until) = self.shedding().sheds(self.story.class, now) {
+            return Next::Refuse(self.shed(until, now));
+        }
+        match self.attempt(first, None, now) {
+            Ok(next) => next,
+            Err(Some(refusal)) => Next::Refuse(refusal),
+            Err(None) => self.nobody(waited.unwrap_or(now), now),
+        }
+    }
+
+    /// Says what follows where no target may be asked.
+    fn nobody<Req>(&self, since: Instant, now: Instant) -> Next<R::Request>
+    where
+        R: Replay<Req, Saved = Saved>,
+    {
+        let candidates = self.choice(false, None, now).among;
+        let back = candidates.returns_at();
+        let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
+        let Some(back) = back else {
+            // Whoever keeps requests away does not say for how long.
+            let away = candidates.is_kept_away();
+            let none = || Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless();
+            return Next::Refuse(if away { alone().with_guessed_retry_after(Walk::GUESS) } else { none() });
+        };
+        if self.story.class.is_sheddable() {
+            return Next::Refuse(self.shed(back, now));
+        }
+        match self.enter_line(since, back, now) {
+            Some((place, turn)) => Next::Await(place, turn),
+            None => Next::Refuse(alone().with_retry_after(back.saturating_duration_since(now))),
+        }
+    }
+
+    /// Takes a place among those that wait for the first target to return, `back` then.
+    fn enter_line(&self, since: Instant, back: Instant, now: Instant) -> Option<(Place, Instant)> {
+        let line = self.layer.settings.shared.line.as_ref()?;
+        // What is due already is kept away by something else, for nobody knows how long.
+        let place = Some(back).filter(|back| now < *back);
+        let place = place.and_then(|back| line.enter(self.story.class, since, back, self.story.deadline()));
+        let count = if place.is_some() { &self.shedding().waited } else { &self.shedding().turned_away };
+        count.fetch_add(1, Ordering::Relaxed);
+        place
+    }
+
+    fn shed(&self, until: Instant, now: Instant) -> Refusal {
+        self.shedding().shed.fetch_add(1, Ordering::Relaxed);
+        debug!(class = self.story.class.as_str(), "shed");
+        // The caller may come again. The layers of this process would only make it worse.
+        let refusal = Refusal::new(RefusalKind::Overloaded, "there is not enough for all, others come first");
+        refusal.with_retry_after(until.saturating_duration_since(now)).hopeless().retryable()
+    }
+
+    fn shedding(&self) -> &Shedding {
+        &self.layer.settings.shared.shedding
     }
 
     /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
     /// does. `beside` is where the request is under way already.
     pub(crate) fn attempt<Req>(
         &mut self,
-        mut first: Option<R::Request>,
+        first: &mut Option<R::Request>,
         beside: Option<&Target>,
         now: Instant,
     ) -> Result<Next<R::Request>, Option<Refusal>>
@@ -116,6 +167,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
                 Err(refusal) => refusal,
             };
             debug!(upstream = %target.name(), reason = refusal.kind().code(), "target passed over");
+            member.unclaim();
             self.walk.passed.push(target.name().clone());
             refused = Some(refusal);
         }
@@ -127,7 +179,13 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
     {
         let choice = self.choice(self.is_repeatable(), beside, now);
-        if beside.is_some() { choice.make_second().cloned() } else { choice.make().cloned() }
+        loop {
+            let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
+            // Another request may just have taken the last that there was. Then this target is no choice any more.
+            if member.claim(now) {
+                return Some(Arc::clone(member));
+            }
+        }
     }
 
     pub(crate) fn is_repeatable<Req>(&self) -> bool
@@ -149,7 +207,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             beside,
         };
         let among = Candidates { fleet: &self.fleet, admit: settings.admit.as_deref(), wish, now };
-        Choice { among, policy: settings.policy, dice: &settings.shared.dice }
+        let (dice, shedding) = (&settings.shared.dice, &settings.shared.shedding);
+        Choice { among, policy: settings.policy, dice, shedding }
     }
 
     fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {
@@ -215,6 +274,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if class.verdict == Verdict::ContextTooLong {
             return Next::AsItCame(served);
         }
+        if self.walk.all_throttled() {
+            self.shedding().found_short(self.story.class, now);
+        }
         match self.walk.sum(answered, self.only_tried(to)) {
             Verdicts::AsItCame => Next::AsItCame(served),
             Verdicts::Sum(refusal) => Next::Refuse(refusal),
@@ -247,7 +309,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if (class.begun && !self.is_repeatable()) || self.story.attempts_left() == 0 {
             return None;
         }
-        let next = self.attempt(None, None, now).ok()?;
+        let next = self.attempt(&mut None, None, now).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
         self.story.take_attempt().then_some(next)
     }

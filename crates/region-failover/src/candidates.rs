@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use buttress_core::{CallContext, Label, Target};
+use buttress_core::{CallContext, Criticality, Label, Target};
 use tokio::time::Instant;
 
 use crate::{
@@ -57,6 +57,15 @@ pub(crate) struct Up<'a> {
     pub(crate) latency: PeakEwma,
 }
 
+// === impl Wish ===
+
+impl Wish<'_> {
+    /// Whether it leaves the little that there is at a target to those that matter more.
+    fn spares(&self, share: Share) -> bool {
+        self.story.class == Criticality::Sheddable && share.scarce.is_some()
+    }
+}
+
 // === impl Candidates ===
 
 impl<'a> Candidates<'a> {
@@ -64,6 +73,7 @@ impl<'a> Candidates<'a> {
     pub(crate) fn returns_at(&self) -> Option<Instant> {
         let at = |member: &Arc<Member>| match member.standing(self.now) {
             Standing::Parked(at) | Standing::Out(at) => Some(at),
+            Standing::Up(share) if self.wish.spares(share) => share.scarce,
             Standing::Up(_) | Standing::Drained => None,
         };
         self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
@@ -82,7 +92,7 @@ impl<'a> Candidates<'a> {
         members.filter(move |member| candidates.is_open(member, domains)).filter_map(move |member| {
             let (standing, latency) = member.look(candidates.now);
             match standing {
-                Standing::Up(share) => Some(Up { member, share, latency }),
+                Standing::Up(share) if !candidates.wish.spares(share) => Some(Up { member, share, latency }),
                 _ => None,
             }
         })

@@ -11,6 +11,7 @@ use crate::{
     candidates::{Candidates, Domains, Up, Wish},
     member::Member,
     policy::{Dice, below, mix},
+    shedding::Shedding,
     vitals::Standing,
 };
 
@@ -20,6 +21,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) among: Candidates<'a>,
     pub(crate) policy: Policy,
     pub(crate) dice: &'a Dice,
+    pub(crate) shedding: &'a Shedding,
 }
 
 // === impl Choice ===
@@ -32,7 +34,13 @@ impl<'a> Choice<'a> {
         }
         // Almost always nothing has failed, and both rounds are the same.
         let other = if self.among.wish.fresh { None } else { self.by_policy(Domains::Other) };
-        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
+        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| {
+            let Wish { fresh, story, .. } = self.among.wish;
+            if fresh {
+                self.shedding.found_short(story.class, self.among.now);
+            }
+            if story.class.is_sheddable() { None } else { self.least_bad() }
+        })
     }
 
     /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
@@ -200,7 +208,7 @@ mod tests {
         vectors::{list, number, section},
         vitals::Rests,
     };
-    use buttress_core::{Attempt, Class, Label, Outcome, RetryHint, Target, Verdict};
+    use buttress_core::{Attempt, Class, Criticality, Headroom, Label, Outcome, RetryHint, Room, Target, Verdict};
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
@@ -216,6 +224,7 @@ mod tests {
     struct Scene {
         fleet: Fleet,
         dice: Dice,
+        shedding: Shedding,
         story: Story,
         passed: Vec<Label>,
         key: Option<u64>,
@@ -225,9 +234,10 @@ mod tests {
 
     impl Scene {
         fn new(targets: impl IntoIterator<Item = Target>) -> Self {
-            let story = Story::new(None, NonZeroU32::new(1000).unwrap());
+            let story = Story::new(None, NonZeroU32::new(1000).unwrap(), Criticality::Critical);
             let (fleet, dice) = (Fleet::new(targets, HEALTH, None), Dice::new(42));
-            Self { fleet, dice, story, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
+            let (shedding, passed, now) = (Shedding::default(), Vec::new(), Instant::now());
+            Self { fleet, dice, shedding, story, passed, key: None, context_over: 0, now }
         }
 
         fn of(names: &[&str]) -> Self {
@@ -235,11 +245,11 @@ mod tests {
         }
 
         fn choice(&self, policy: Policy) -> Choice<'_> {
-            let Self { fleet, dice, story, passed, key, context_over, now } = self;
+            let Self { fleet, dice, shedding, story, passed, .. } = self;
             let fresh = story.attempts_made() == 0;
-            let wish =
-                Wish { story, fresh, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
-            Choice { among: Candidates { fleet, admit: None, wish, now: *now }, policy, dice }
+            let (key, context_over) = (self.key, self.context_over);
+            let wish = Wish { story, fresh, passed, key, context_over, repeatable: true, beside: None };
+            Choice { among: Candidates { fleet, admit: None, wish, now: self.now }, policy, dice, shedding }
         }
 
         fn choose(&self, policy: Policy) -> Option<&str> {
@@ -353,6 +363,35 @@ mod tests {
             assert_eq!(scene.counts(policy)["a"], 1, "{policy:?}: one request sees how it is");
             scene.passed = vec![Label::try_new("b").unwrap()];
             assert_eq!(scene.choose(policy), Some("a"), "{policy:?}: better than nothing");
+        }
+    }
+
+    #[test]
+    fn what_may_be_shed_is_never_sent_where_all_are_out_and_leaves_what_is_scarce_to_others() {
+        use Criticality::{Critical, Sheddable, SheddablePlus};
+        for policy in Policy::ALL {
+            let mut scene = Scene::of(&["a", "b"]);
+            let chosen = |scene: &mut Scene, class| {
+                scene.story.class = class;
+                scene.choose(policy).is_some()
+            };
+            scene.kill("b");
+            let room = Headroom::default().with(Room::new(1, Some(1_000), Duration::from_secs(9)));
+            let (headroom, elapsed) = (Some(room), Duration::ZERO);
+            let ended = Ended { class: Class::SUCCESS, model: None, elapsed, goes_on: false, headroom };
+            scene.member("a").note(&Rests::DEFAULT, &ended, scene.now);
+            assert_eq!(
+                [Critical, SheddablePlus, Sheddable].map(|class| chosen(&mut scene, class)),
+                [true, true, false]
+            );
+            let back = scene.choice(policy).among.returns_at();
+            assert_eq!(back, Some(scene.now + Duration::from_secs(5)), "b may be looked at then");
+            scene.kill("a");
+            assert_eq!(
+                [Critical, SheddablePlus, Sheddable].map(|class| chosen(&mut scene, class)),
+                [true, false, false]
+            );
+            assert!(scene.shedding.sheds(SheddablePlus, scene.now).is_some(), "{policy:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, HedgeCounts, Prober, Probing, Stance, hedging::Hedging, member::Member, shared::Shared,
+    ConfigError, HedgeCounts, Prober, Probing, ShedCounts, Stance, hedging::Hedging, member::Member, shared::Shared,
     vitals::Standing,
 };
 
@@ -60,6 +60,12 @@ impl Handle {
     #[must_use]
     pub fn hedges(&self) -> HedgeCounts {
         self.0.hedging.as_ref().map_or_else(HedgeCounts::default, Hedging::counts)
+    }
+
+    /// Returns what has become of requests for which there was no target.
+    #[must_use]
+    pub fn sheds(&self) -> ShedCounts {
+        self.0.shedding.counts()
     }
 
     /// Sends no new requests to the target called `name`; those under way end in their own time. Returns whether there is

@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::{
     HealthPolicy, Stance,
     latency::PeakEwma,
+    load::Load,
     vitals::{Rests, Standing, Vitals},
 };
 
@@ -25,8 +26,9 @@ pub(crate) struct Member {
     policy: HealthPolicy,
     /// What an operator has set in the place of its capacity; 0 where nobody has.
     weighed: AtomicU32,
-    /// The requests under way there.
-    pending: AtomicU32,
+    under_way: Load,
+    /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
+    is_measured: AtomicBool,
     vitals: Mutex<Vitals>,
 }
 
@@ -38,7 +40,8 @@ impl Member {
 
     pub(crate) const fn new(target: Target, policy: HealthPolicy) -> Self {
         let vitals = Mutex::new(Vitals::new(PeakEwma::new()));
-        Self { target, policy, weighed: AtomicU32::new(0), pending: AtomicU32::new(0), vitals }
+        let (weighed, under_way, is_measured) = (AtomicU32::new(0), Load::new(), AtomicBool::new(false));
+        Self { target, policy, weighed, under_way, is_measured, vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
@@ -46,7 +49,8 @@ impl Member {
         let vitals = Mutex::new(self.vitals().clone());
         let weighed = AtomicU32::new(self.weighed.load(Ordering::Relaxed));
         // What is under way under the old facts is counted there, and ends there.
-        Self { target, policy: self.policy, weighed, pending: AtomicU32::new(0), vitals }
+        let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
+        Self { target, policy: self.policy, weighed, under_way, is_measured, vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -63,15 +67,39 @@ impl Member {
     }
 
     pub(crate) fn pending(&self) -> u32 {
-        self.pending.load(Ordering::Relaxed)
+        self.under_way.all()
     }
 
     pub(crate) fn began(&self) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.under_way.began();
     }
 
-    pub(crate) fn left(&self) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+    /// Notes that an answer has begun, and goes on.
+    pub(crate) fn answered(&self) {
+        self.under_way.answered();
+    }
+
+    /// Notes that a request is over whose answer had not begun.
+    pub(crate) fn left_unanswered(&self) {
+        self.under_way.left_unanswered();
+    }
+
+    /// Takes one of the requests that the target can take by its own word. Returns whether there was one.
+    pub(crate) fn claim(&self, now: Instant) -> bool {
+        if !self.is_measured.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut vitals = self.vitals();
+        let claimed = vitals.claim(now);
+        self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
+        claimed
+    }
+
+    /// Gives back what was claimed for a request that was not sent.
+    pub(crate) fn unclaim(&self) {
+        if self.is_measured.load(Ordering::Relaxed) {
+            self.vitals().unclaim();
+        }
     }
 
     pub(crate) fn standing(&self, now: Instant) -> Standing {
@@ -163,7 +191,10 @@ impl Member {
             _ => {}
         }
         if let Some(headroom) = attempt.headroom {
-            vitals.reckon(headroom, rests.longest, now);
+            // This one is answered, and counted there already.
+            let others = self.under_way.unanswered().saturating_sub(1);
+            vitals.reckon(headroom, others, rests.longest, now);
+            self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
         }
         !matches!((before, vitals.standing(policy, now)), (Standing::Up(_), Standing::Up(_)))
     }
@@ -249,7 +280,7 @@ impl Attend for Member {
     }
 
     fn ended(&self) {
-        self.left();
+        self.under_way.left();
     }
 }
 
@@ -270,7 +301,7 @@ mod tests {
     }
 
     const fn up(score: f64, ease: f64) -> Standing {
-        Standing::Up(Share { score, ease })
+        Standing::Up(Share { score, ease, scarce: None })
     }
 
     fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
@@ -368,10 +399,11 @@ mod tests {
         };
         let room = |left, secs| Headroom::default().with(Room::new(left, Some(1000), Duration::from_secs(secs)));
         answered(Some(room(19, 30)));
-        assert_eq!(member.standing(now), up(1.0, 0.1), "less than 2 % is little");
+        let scarce = Standing::Up(Share { score: 1.0, ease: 0.1, scarce: Some(now + Duration::from_secs(30)) });
+        assert_eq!(member.standing(now), scarce, "less than 2 % is little");
         assert_eq!(member.standing(now + Duration::from_secs(30)), up(1.0, 1.0));
         answered(None);
-        assert_eq!(member.standing(now), up(1.0, 0.1), "an answer that says nothing changes nothing");
+        assert_eq!(member.standing(now), scarce, "an answer that says nothing changes nothing");
         answered(Some(room(20, 30)));
         assert_eq!(member.standing(now), up(1.0, 1.0));
         answered(Some(room(0, 7)));

@@ -47,7 +47,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         let can = self.is_repeatable() && layer.replay.is_sent(&self.saved) && self.story.attempts_left() > 0;
         let target = first.member.target();
-        let next = if can { self.attempt(None, Some(target), Instant::now()).ok() } else { None };
+        let next = if can { self.attempt(&mut None, Some(target), Instant::now()).ok() } else { None };
         match next {
             // Taken last, since a target that the rewrite refuses costs no attempt.
             Some(Next::Attempt(to, request)) if self.story.take_attempt() => {

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use buttress_core::{Attempt, CallContext};
+use buttress_core::{Attempt, CallContext, Criticality};
 use tokio::time::Instant;
 
 /// What a request carries: the context that came with it, or one of its own, which is made when something happens that it
@@ -11,13 +11,15 @@ use tokio::time::Instant;
 pub(crate) struct Story {
     context: Option<CallContext>,
     allowance: NonZeroU32,
+    /// How much the request matters.
+    pub(crate) class: Criticality,
 }
 
 // === impl Story ===
 
 impl Story {
-    pub(crate) const fn new(context: Option<CallContext>, allowance: NonZeroU32) -> Self {
-        Self { context, allowance }
+    pub(crate) const fn new(context: Option<CallContext>, allowance: NonZeroU32, class: Criticality) -> Self {
+        Self { context, allowance, class }
     }
 
     /// Returns the context, and makes it if there is none.
@@ -43,7 +45,7 @@ impl Story {
     }
 
     pub(crate) fn attempts_left(&self) -> u32 {
-        self.told().map_or(self.allowance.get() - 1, CallContext::attempts_left)
+        self.told().map_or_else(|| self.allowance.get() - 1, CallContext::attempts_left)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -22,6 +22,8 @@ pub(crate) struct Vitals {
     pub(crate) outlier: bool,
     /// By its own word there is little left there until then.
     pub(crate) scarce: Option<Instant>,
+    /// How many requests it can take, and until when that holds, by its own word.
+    pub(crate) spare: Option<(u64, Instant)>,
 }
 
 /// What an operator wants of a target.
@@ -56,6 +58,8 @@ pub(crate) struct Share {
     /// The part of its load that it takes up: less than all while it comes back, while little is left there by its own word,
     /// and while it fails far more often than the others.
     pub(crate) ease: f64,
+    /// There is little left there until then.
+    pub(crate) scarce: Option<Instant>,
 }
 
 /// How long a target is left alone that has given no time of its own.
@@ -109,6 +113,7 @@ impl Vitals {
             window: Window::new(),
             outlier: false,
             scarce: None,
+            spare: None,
         }
     }
 
@@ -126,19 +131,42 @@ impl Vitals {
         }
     }
 
-    /// Goes by what the target says that it has left.
-    pub(crate) fn reckon(&mut self, headroom: Headroom, longest: Duration, now: Instant) {
+    /// Goes by what the target says that it has left. `unanswered` requests are on their way, which it may not know of.
+    pub(crate) fn reckon(&mut self, headroom: Headroom, unanswered: u32, longest: Duration, now: Instant) {
         if let Some(time) = headroom.used_up() {
             self.park(time.min(longest), now);
         }
         let scarce = headroom.scarcest().filter(|room| room.is_below(Self::SCARCE));
         self.scarce = scarce.and_then(|room| now.checked_add(room.returns.min(longest)));
+        // What is used up is parked.
+        let fewest = headroom.fewest().filter(|room| room.left > 0);
+        self.spare = fewest.and_then(|room| {
+            let until = now.checked_add(room.returns.min(longest))?;
+            Some((room.left.saturating_sub(u64::from(unanswered)), until))
+        });
     }
 
-    fn ease(&self, policy: &HealthPolicy, now: Instant) -> f64 {
-        let scarce = self.scarce.is_some_and(|until| now < until);
+    /// Takes one of the requests that it can take by its own word. Returns whether there was one.
+    pub(crate) fn claim(&mut self, now: Instant) -> bool {
+        self.spare = self.spare.filter(|(_, until)| now < *until);
+        let Some((left, _)) = &mut self.spare else { return true };
+        let less = left.checked_sub(1);
+        *left = less.unwrap_or(0);
+        less.is_some()
+    }
+
+    /// Gives back what was claimed.
+    pub(crate) fn unclaim(&mut self) {
+        if let Some((left, _)) = &mut self.spare {
+            *left = left.saturating_add(1);
+        }
+    }
+
+    fn share(&self, policy: &HealthPolicy, now: Instant) -> Share {
+        let scarce = self.scarce.filter(|until| now < *until);
         let less = |is: bool| if is { Self::LESS } else { 1.0 };
-        self.health.ease(policy, now) * less(scarce) * less(self.outlier)
+        let ease = self.health.ease(policy, now) * less(scarce.is_some()) * less(self.outlier);
+        Share { score: self.health.score(), ease, scarce }
     }
 
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
@@ -148,9 +176,12 @@ impl Vitals {
         if let Some(until) = self.parked.filter(|until| now < *until) {
             return Standing::Parked(until);
         }
+        if let Some((_, until)) = self.spare.filter(|(left, until)| *left == 0 && now < *until) {
+            return Standing::Parked(until);
+        }
         match self.health.returns_at(policy, now) {
             Some(at) => Standing::Out(at),
-            None => Standing::Up(Share { score: self.health.score(), ease: self.ease(policy, now) }),
+            None => Standing::Up(self.share(policy, now)),
         }
     }
 

@@ -33,6 +33,7 @@ mod probing;
 mod repetition;
 mod rewriting;
 mod settings;
+mod shedding;
 mod sums;
 mod timeouts;
 
