@@ -17,9 +17,10 @@ use crate::{
     aim::{Aim, UnderWay},
     candidates::{Candidates, Wish},
     choice::Choice,
+    ended::Ended,
     fleet::Fleet,
     line::Place,
-    member::{Ended, Member},
+    member::Member,
     second::Slow,
     shedding::Shedding,
     story::Story,
@@ -148,9 +149,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         W: Rewrite<R::Request>,
     {
         let mut refused = None;
-        while let Some(member) = self.choose(beside, now) {
+        while let Some((member, face)) = self.choose(beside, now) {
             let layer = &*self.layer;
-            let target = member.target();
+            let target = &member.faces()[face];
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
             let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
             if self.story.is_over(now) {
@@ -161,7 +162,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
                 Ok(Rewritten { request, model, .. })
                     if !model.as_ref().is_some_and(|model| member.lacks(model, now)) =>
                 {
-                    return Ok(Next::Attempt(self.aim(member, model, now), request));
+                    return Ok(Next::Attempt(self.aim((member, face), model, now), request));
                 }
                 Ok(_) => Refusal::new(RefusalKind::NotFound, "no target has the model").hopeless(),
                 Err(refusal) => refusal,
@@ -174,7 +175,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Err(refused)
     }
 
-    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<Arc<Member>>
+    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<(Arc<Member>, usize)>
     where
         R: Replay<Req, Saved = Saved>,
     {
@@ -182,8 +183,10 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         loop {
             let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
             // Another request may just have taken the last that there was. Then this target is no choice any more.
-            if member.claim(now) {
-                return Some(Arc::clone(member));
+            if let Some(face) = member.face(now, |face| choice.among.is_untried(face))
+                && member.claim(now)
+            {
+                return Some((Arc::clone(member), face));
             }
         }
     }
@@ -211,13 +214,13 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Choice { among, policy: settings.policy, dice, shedding }
     }
 
-    fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {
+    fn aim(&self, (member, face): (Arc<Member>, usize), model: Option<Label>, begun: Instant) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
         let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
         let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
-        Aim { member, model, begun, until, patient: until == own }
+        Aim { member, face, model, begun, until, patient: until == own }
     }
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
@@ -245,18 +248,20 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         let headroom = result.and_then(|result| R::Mark::headroom(result.ok()?));
         let to = &under_way.to;
+        let target = to.target();
         let ended = Ended {
             class,
             model: to.model.as_ref(),
             elapsed: now.saturating_duration_since(to.begun),
             goes_on: under_way.goes_on,
             headroom,
+            credential: target.credential().map(|_| to.face),
+            blames_credential: target.blames_credential(class.verdict),
         };
         self.note(to, &ended, result.is_none(), now);
         if class.verdict != Verdict::Success || R::Mark::MARKS || self.story.told().is_some() {
-            self.story.record(Attempt::ended(under_way.to.member.target().clone(), class, ended.elapsed, now));
+            self.story.record(Attempt::ended(target.clone(), class, ended.elapsed, now));
         }
-        let to = &under_way.to;
         let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
             return Next::AsItCame(served);
@@ -318,8 +323,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     fn note(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
         let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
-        let target = to.member.target();
-        debug!(upstream = %target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
+        let target = to.target();
+        let (upstream, credential) = (target.name(), target.credential().map(Label::as_str));
+        debug!(%upstream, credential, %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
         if timed_out && !to.patient {
             // A caller without time is no fault of the target's.
             to.member.abandoned(elapsed, now);
@@ -336,7 +342,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
     {
         if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
-            let served_by = by.map(|Aim { member, model, .. }| ServedBy { target: member.target().clone(), model });
+            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
             R::Mark::mark(response, served_by.as_ref(), self.story.context());
         }
         result

@@ -101,14 +101,18 @@ impl<'a> Candidates<'a> {
     /// Whether the request may go to `member`, whatever its health.
     pub(crate) fn is_open(&self, member: &Member, domains: Domains) -> bool {
         let target = member.target();
-        let tried = |context: &CallContext| {
-            context.tried_target(target)
-                || context.barred(target, self.now)
-                || (domains == Domains::Other && context.tried(target.failure_domain()))
-        };
+        let tried = |context: &CallContext| domains == Domains::Other && context.tried(target.failure_domain());
+        self.fits(member)
+            && (self.wish.fresh || !self.wish.story.told().is_some_and(tried))
+            && member.has_face(self.now, |face| self.is_untried(face))
+            && self.admit.is_none_or(|admit| admit.admits(target, self.now))
+    }
+
+    /// Whether the request may go to a target with the credential that it is to be shown.
+    pub(crate) fn is_untried(&self, face: &Target) -> bool {
+        let tried = |context: &CallContext| context.tried_target(face) || context.barred(face, self.now);
         // A request without a failure behind it need not be asked.
-        let open = self.fits(member) && (self.wish.fresh || !self.wish.story.told().is_some_and(tried));
-        open && self.admit.is_none_or(|admit| admit.admits(target, self.now))
+        self.wish.fresh || !self.wish.story.told().is_some_and(tried)
     }
 
     fn fits(&self, member: &Member) -> bool {

@@ -202,8 +202,8 @@ mod tests {
     use super::*;
     use crate::{
         HealthPolicy, Stance,
+        ended::Ended,
         fleet::Fleet,
-        member::Ended,
         story::Story,
         vectors::{list, number, section},
         vitals::Rests,
@@ -264,7 +264,7 @@ mod tests {
             let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
             let class = Class::new(verdict, WORD).with_hint(hint);
             let elapsed = Duration::from_millis(ms);
-            let ended = Ended { class, model: None, elapsed, goes_on: false, headroom: None };
+            let ended = Ended { elapsed, ..Ended::later(class) };
             self.member(name).note(&Rests::DEFAULT, &ended, self.now);
             self.fleet.changed();
         }
@@ -377,8 +377,8 @@ mod tests {
             };
             scene.kill("b");
             let room = Headroom::default().with(Room::new(1, Some(1_000), Duration::from_secs(9)));
-            let (headroom, elapsed) = (Some(room), Duration::ZERO);
-            let ended = Ended { class: Class::SUCCESS, model: None, elapsed, goes_on: false, headroom };
+            let headroom = Some(room);
+            let ended = Ended { headroom, ..Ended::later(Class::SUCCESS) };
             scene.member("a").note(&Rests::DEFAULT, &ended, scene.now);
             assert_eq!(
                 [Critical, SheddablePlus, Sheddable].map(|class| chosen(&mut scene, class)),

@@ -38,6 +38,18 @@ pub struct TargetReport {
     pub latency: Option<Duration>,
     /// How long it is left alone because it asked for that, or cannot serve anybody.
     pub parked: Option<Duration>,
+    /// Its credentials, where it has several.
+    pub credentials: Vec<CredentialReport>,
+}
+
+/// What is known of one of a target's credentials at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CredentialReport {
+    /// Its name.
+    pub name: Label,
+    /// How long it is left alone: it is dead, its quota is spent, or it is over a limit of its own.
+    pub parked: Option<Duration>,
 }
 
 // === impl Handle ===
@@ -97,6 +109,13 @@ impl Handle {
         self.with(name, Member::restore)
     }
 
+    /// Forgets what is held against the credential called `credential` of the target called `name`: it was renewed. Returns
+    /// whether there are such a target and such a credential.
+    pub fn renew_credential(&self, name: &Label, credential: &Label) -> bool {
+        let mut has = false;
+        self.with(name, |member| has = member.renew_credential(credential)) && has
+    }
+
     /// Takes what an active probe of the target called `name` came to at `now`: one that costs nothing, such as a list of
     /// models. `alive` can bring the next look at a target that is out forward, but only a request that was served brings it
     /// back: a server may list its models and serve none. Returns whether there is such a target.
@@ -139,6 +158,9 @@ impl Handle {
 }
 
 fn report(member: &Member, now: Instant) -> TargetReport {
+    let names = member.target().credentials().iter().cloned();
+    let left = |until: Option<Instant>| until.map(|until| until.saturating_duration_since(now));
+    let parked_credentials = member.parked_credentials(now).into_iter().map(left);
     let weight = member.weight();
     let (parked, part) = match member.standing(now) {
         Standing::Parked(until) => (Some(until.saturating_duration_since(now)), 0.0),
@@ -155,5 +177,6 @@ fn report(member: &Member, now: Instant) -> TargetReport {
         pending: member.pending(),
         latency: member.latency(now).map(Duration::from_secs_f64),
         parked,
+        credentials: names.zip(parked_credentials).map(|(name, parked)| CredentialReport { name, parked }).collect(),
     }
 }

@@ -60,6 +60,13 @@
 //!     waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
 //!     time. They are let go 10 ms apart, `CriticalPlus` first, so that a target that turns the first away is not run over.
 //!
+//! 17. A target may have [several credentials](buttress_core::Target::with_credentials), by name. The [`Target`] that the rewrite
+//!     is given [says which](buttress_core::Target::credential). One that is dead or has no quota left is left alone by itself,
+//!     and another one of the same target may be tried at once; the target and its failure domain have not failed. Where
+//!     [each has limits of its own](buttress_core::Target::with_limits_by_credential), they are used in turn, and one that is over
+//!     its rate is left alone by itself too. Any other failure is the target's. What the end of a body tells later is the
+//!     target's as well.
+//!
 //! # When it refuses
 //!
 //! When several targets failed, no single answer is the truth. The layer then answers itself: `429` if all of them were
@@ -121,6 +128,8 @@ mod aim;
 mod call;
 mod candidates;
 mod choice;
+mod credentials;
+mod ended;
 mod error;
 mod fleet;
 mod future;
@@ -154,7 +163,7 @@ pub use self::{
     affinity::Affinity,
     error::ConfigError,
     future::ResponseFuture,
-    handle::{Handle, TargetReport},
+    handle::{CredentialReport, Handle, TargetReport},
     health_policy::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},

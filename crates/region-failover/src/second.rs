@@ -84,6 +84,6 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let (to, now) = (&under_way.to, Instant::now());
         let class = Class::new(Verdict::Cancelled, Outcome::Word("cancelled"));
         let elapsed = now.saturating_duration_since(to.begun);
-        self.story.record(Attempt::ended(to.member.target().clone(), class, elapsed, now));
+        self.story.record(Attempt::ended(to.target().clone(), class, elapsed, now));
     }
 }

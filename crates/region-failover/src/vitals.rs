@@ -22,6 +22,8 @@ pub(crate) struct Vitals {
     pub(crate) outlier: bool,
     /// By its own word there is little left there until then.
     pub(crate) scarce: Option<Instant>,
+    /// Until when each of its credentials is left alone, where it has several.
+    pub(crate) credentials: Vec<Option<Instant>>,
     /// How many requests it can take, and until when that holds, by its own word.
     pub(crate) spare: Option<(u64, Instant)>,
 }
@@ -103,7 +105,7 @@ impl Vitals {
     /// In percent: a target with less than this left of one of its limits counts for less.
     const SCARCE: u8 = 2;
 
-    pub(crate) const fn new(latency: PeakEwma) -> Self {
+    pub(crate) fn new(latency: PeakEwma, credentials: usize) -> Self {
         Self {
             health: Health::new(),
             latency,
@@ -113,6 +115,7 @@ impl Vitals {
             window: Window::new(),
             outlier: false,
             scarce: None,
+            credentials: vec![None; credentials],
             spare: None,
         }
     }
@@ -144,6 +147,13 @@ impl Vitals {
             let until = now.checked_add(room.returns.min(longest))?;
             Some((room.left.saturating_sub(u64::from(unanswered)), until))
         });
+    }
+
+    /// Goes by what one of its credentials has left, where each has limits of its own.
+    pub(crate) fn reckon_credential(&mut self, credential: usize, headroom: Headroom, longest: Duration, now: Instant) {
+        if let Some(time) = headroom.used_up() {
+            self.park_credential(credential, time.min(longest), now);
+        }
     }
 
     /// Takes one of the requests that it can take by its own word. Returns whether there was one.
@@ -179,6 +189,9 @@ impl Vitals {
         if let Some((_, until)) = self.spare.filter(|(left, until)| *left == 0 && now < *until) {
             return Standing::Parked(until);
         }
+        if let Some(until) = self.first_credential(now) {
+            return Standing::Parked(until);
+        }
         match self.health.returns_at(policy, now) {
             Some(at) => Standing::Out(at),
             None => Standing::Up(self.share(policy, now)),
@@ -189,6 +202,27 @@ impl Vitals {
     pub(crate) fn park(&mut self, time: Duration, now: Instant) {
         let until = now.checked_add(time);
         self.parked = self.parked.max(until);
+    }
+
+    /// Parks one of its credentials. The longer of two times counts.
+    pub(crate) fn park_credential(&mut self, credential: usize, time: Duration, now: Instant) {
+        if let Some(parked) = self.credentials.get_mut(credential) {
+            *parked = (*parked).max(now.checked_add(time));
+        }
+    }
+
+    pub(crate) fn renew_credential(&mut self, credential: usize) -> bool {
+        self.credentials.get_mut(credential).map(|parked| *parked = None).is_some()
+    }
+
+    pub(crate) fn is_credential_free(&self, credential: usize, now: Instant) -> bool {
+        self.credentials.get(credential).is_some_and(|parked| parked.is_none_or(|until| until <= now))
+    }
+
+    /// Returns when the first of its credentials is free again, if none is.
+    fn first_credential(&self, now: Instant) -> Option<Instant> {
+        let all_parked = self.credentials.iter().all(|parked| parked.is_some_and(|until| now < until));
+        if all_parked { self.credentials.iter().copied().flatten().min() } else { None }
     }
 
     pub(crate) fn lack(&mut self, model: &Label, time: Duration, now: Instant) {

@@ -23,6 +23,7 @@ use tower::{Layer, Service, service_fn};
 mod allowance;
 mod answers;
 mod bodies;
+mod credentials;
 mod deadlines;
 mod drops;
 mod hedging;
