@@ -1,25 +1,9 @@
-//! How much a call matters, and what it is guaranteed.
+//! How a call's criticality is told, and what each class is guaranteed.
 
 use std::{error::Error, fmt};
 
+use buttress_core::Criticality;
 use http::Request;
-
-/// How much a call matters. The four classes are those of Google's SRE book (chapter 21, *Handling Overload*).
-///
-/// In a request's extensions it says so for that request: see [`ByExtension`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "each class has its own queue, and the four are an established set")]
-pub enum Criticality {
-    /// Fails often, and nobody minds: a batch that runs again anyway.
-    Sheddable,
-    /// Fails at times: work that is tried again in minutes or hours.
-    SheddablePlus,
-    /// What a person waits for.
-    #[default]
-    Critical,
-    /// What must not fail.
-    CriticalPlus,
-}
 
 /// What part of the limit each class is guaranteed while it wants it.
 ///
@@ -50,36 +34,6 @@ pub struct ByExtension;
 /// Takes every request for [`Critical`](Criticality::Critical).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alike;
-
-// === impl Criticality ===
-
-impl Criticality {
-    pub(crate) const COUNT: usize = 4;
-
-    /// All classes, the one that matters most first.
-    pub const ALL: [Self; Self::COUNT] = [Self::CriticalPlus, Self::Critical, Self::SheddablePlus, Self::Sheddable];
-
-    /// Returns the name used in events.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sheddable => "sheddable",
-            Self::SheddablePlus => "sheddable-plus",
-            Self::Critical => "critical",
-            Self::CriticalPlus => "critical-plus",
-        }
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for Criticality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 // === impl Shares ===
 

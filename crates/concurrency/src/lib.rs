@@ -134,10 +134,12 @@ mod standing;
 mod sync;
 mod vegas;
 
+pub use buttress_core::Criticality;
+
 pub use self::{
     aimd::Aimd,
     body::ResponseBody,
-    criticality::{Alike, ByExtension, Criticality, Rank, Shares, SharesError},
+    criticality::{Alike, ByExtension, Rank, Shares, SharesError},
     cubic::Cubic,
     error::NotAdmitted,
     future::ResponseFuture,

@@ -29,11 +29,19 @@ struct State {
     attempts_left: u32,
     /// How often the client has tried before, by its own word.
     client_retries: u32,
-    /// The targets that failed in this walk. The trail cannot tell: it keeps only its first attempts.
-    failed: Vec<Target>,
-    /// Targets that must not be asked again by this request, for ever or until a time.
-    barred: Vec<(Label, Option<Instant>)>,
+    /// What failed in this walk. The trail cannot tell: it keeps only its first attempts.
+    failed: Vec<Failed>,
+    /// What must not be asked again by this request, for ever or until a time.
+    barred: Vec<(Failed, Option<Instant>)>,
     trail: Trail,
+}
+
+/// A target that failed, or one of its credentials.
+#[derive(Clone)]
+struct Failed {
+    target: Target,
+    /// The failure says nothing of the target, nor of its other credentials.
+    credential_only: bool,
 }
 
 // === impl CallContext ===
@@ -138,23 +146,27 @@ impl CallContext {
         self.state().failed.clear();
     }
 
-    /// Returns whether a target of `domain` has failed in this walk.
+    /// Returns whether a target of `domain` has failed in this walk. That one of several credentials failed is no failure of
+    /// the domain's.
     #[must_use]
     pub fn tried(&self, domain: &Label) -> bool {
-        self.state().failed.iter().any(|target| target.failure_domain() == domain)
+        let is_of = |failed: &Failed| !failed.credential_only && failed.target.failure_domain() == domain;
+        self.state().failed.iter().any(is_of)
     }
 
-    /// Returns whether `target` itself has failed in this walk.
+    /// Returns whether `target` itself has failed in this walk, with the credential that [it is to be
+    /// shown](Target::credential).
     #[must_use]
     pub fn tried_target(&self, target: &Target) -> bool {
-        self.state().failed.iter().any(|failed| failed.name() == target.name())
+        self.state().failed.iter().any(|failed| failed.covers(target))
     }
 
     /// Returns whether this request must not go to `target` again at `now`: an earlier attempt showed that it cannot be
     /// served there, or the target asked to be left alone for longer.
     #[must_use]
     pub fn barred(&self, target: &Target, now: Instant) -> bool {
-        let bars = |(name, until): &(Label, Option<Instant>)| name == target.name() && until.is_none_or(|at| now < at);
+        let bars =
+            |(failed, until): &(Failed, Option<Instant>)| failed.covers(target) && until.is_none_or(|at| now < at);
         self.state().barred.iter().any(bars)
     }
 
@@ -162,12 +174,13 @@ impl CallContext {
     pub fn record(&self, attempt: Attempt) {
         let mut state = self.state();
         if let (Some(target), false) = (&attempt.target, attempt.verdict == Verdict::Success) {
-            state.failed.push(target.clone());
+            let failed = Failed { target: target.clone(), credential_only: attempt.blames_credential() };
             match attempt.bars {
                 Bars::Not => {}
-                Bars::Until(at) => state.barred.push((target.name().clone(), Some(at))),
-                Bars::ForGood => state.barred.push((target.name().clone(), None)),
+                Bars::Until(at) => state.barred.push((failed.clone(), Some(at))),
+                Bars::ForGood => state.barred.push((failed.clone(), None)),
             }
+            state.failed.push(failed);
         }
         state.trail.push(attempt);
     }
@@ -197,6 +210,16 @@ impl fmt::Debug for CallContext {
             .field("attempts_left", &state.attempts_left)
             .field("trail", &state.trail)
             .finish()
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    /// Whether the failure is one of `target` with its credential.
+    fn covers(&self, target: &Target) -> bool {
+        let same = !self.credential_only || self.target.credential() == target.credential();
+        self.target.name() == target.name() && same
     }
 }
 
@@ -288,6 +311,30 @@ mod tests {
         let context = CallContext::new(n(5));
         context.record(Attempt::ended(east.clone(), asked, Duration::ZERO, now));
         assert!(!context.barred(&east, now), "a target that asks for another try gets it");
+    }
+
+    #[test]
+    fn a_credential_that_fails_is_no_failure_of_its_target_nor_of_the_other_credentials() {
+        let now = Instant::now();
+        let [a, b] = ["a", "b"].map(|name| Label::try_new(name).unwrap());
+        let all = Target::named("east").unwrap().with_credentials([a.clone(), b.clone()]);
+        let [with_a, with_b] = [a.clone(), b.clone()].map(|name| all.clone().using(name));
+        let fail = |status: u16, target: &Target| {
+            let context = CallContext::new(n(5));
+            let class = Class::status(StatusCode::from_u16(status).unwrap());
+            context.record(Attempt::ended(target.clone(), class, Duration::ZERO, now));
+            let one = |target: Target| (context.tried_target(&target), context.barred(&target, now));
+            let [a, b] = [&a, &b].map(|name| one(all.clone().using(name.clone())));
+            (a, b, context.tried(all.failure_domain()))
+        };
+        assert_eq!(fail(401, &with_a), ((true, true), (false, false), false), "another one may well do");
+        assert_eq!(fail(402, &with_b), ((false, false), (true, true), false));
+        assert_eq!(fail(503, &with_a), ((true, false), (true, false), true), "no other one helps");
+        assert_eq!(fail(429, &with_a), ((true, false), (true, false), true), "the limit is the target's");
+        let class = Class::status(StatusCode::TOO_MANY_REQUESTS);
+        let own = with_a.with_limits_by_credential();
+        assert!(own.blames_credential(class.verdict) && !own.blames_credential(Verdict::Transient));
+        assert_eq!(fail(401, &all), ((true, true), (true, true), true), "where there is no choice, it is the target");
     }
 
     #[test]

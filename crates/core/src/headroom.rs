@@ -5,12 +5,13 @@ use std::time::Duration;
 /// What a target has left of what it allows, by its own word, in the extensions of its response.
 ///
 /// Whoever can read the headers of an answer leaves it there; whoever chooses targets goes by it. It holds what matters of
-/// any number of limits: how long until those that are used up are whole again, the one of which least is left, and what is left
-/// by each [`Measure`].
+/// any number of limits: how long until those that are used up are whole again, the one of which the smallest share is left,
+/// the one of which the fewest are, and what is left by each [`Measure`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headroom {
     used_up: Option<Duration>,
     scarcest: Option<Room>,
+    fewest: Option<Room>,
     measured: [Option<Room>; 4],
 }
 
@@ -52,6 +53,9 @@ impl Headroom {
         if room.limit.is_some() && self.scarcest.is_none_or(|least| room.is_scarcer(&least)) {
             self.scarcest = Some(room);
         }
+        if self.fewest.is_none_or(|fewest| room.left < fewest.left) {
+            self.fewest = Some(room);
+        }
         self
     }
 
@@ -82,6 +86,13 @@ impl Headroom {
     #[must_use]
     pub const fn scarcest(&self) -> Option<Room> {
         self.scarcest
+    }
+
+    /// Returns the limit of which the fewest are left, whatever it counts. As a request takes one of each at least, no more
+    /// requests than that can be served before it returns.
+    #[must_use]
+    pub const fn fewest(&self) -> Option<Room> {
+        self.fewest
     }
 }
 
@@ -122,6 +133,7 @@ mod tests {
         let headroom =
             Headroom::default().with(room(50, 100, 1)).with(room(90, 1000, 2)).with(Room::new(1, None, Duration::MAX));
         assert_eq!((headroom.used_up(), headroom.scarcest()), (None, Some(room(90, 1000, 2))));
+        assert_eq!(headroom.fewest().map(|room| room.left), Some(1), "also where nobody says how many there are");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //!    headers, or any closure), together with a [`RetryHint`] and the [`Outcome`] that a log or a header prints.
 //! 2. [`CallContext`] travels in the request's extensions: one deadline, one allowance of attempts, the failure domains
 //!    that were tried, and the trail of attempts. The first layer that needs it creates it; the rest find it.
+//!    [`Criticality`], in the same place, says how much the request matters.
 //! 3. [`EndBody`] reports the end of a body exactly once as a [`BodyEnd`], also when it is dropped.
 //! 4. [`Refusal`] is a layer's own *no*; a [`Refuse`] maker turns it into a response ([`HttpRefusal`]) or into whatever
 //!    `Result` a service without HTTP returns (any closure).
@@ -58,6 +59,7 @@ mod classify;
 #[cfg(feature = "client")]
 mod client;
 mod context;
+mod criticality;
 mod error;
 mod grpc;
 mod headroom;
@@ -82,6 +84,7 @@ pub use self::{
     body_end::{BodyEnd, End, EndBody, OnBodyEnd},
     classify::{Class, Classify, HttpClassify, Outcome},
     context::CallContext,
+    criticality::Criticality,
     error::{BoxError, TransportError, TransportErrorKind},
     grpc::GrpcClassify,
     headroom::{Headroom, Measure, Room},

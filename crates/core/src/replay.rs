@@ -4,7 +4,9 @@ use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 
-use crate::{AnswerReport, CallContext, Class, Headroom, ReplayBody, ServedBy, Target, refusal::whole_seconds};
+use crate::{
+    AnswerReport, CallContext, Class, Criticality, Headroom, ReplayBody, ServedBy, Target, refusal::whole_seconds,
+};
 
 /// How a request is sent more than once.
 ///
@@ -66,6 +68,11 @@ pub trait Replay<Req> {
         Some(CallContext::in_head(self.inbound(request)?, attempts))
     }
 
+    /// Returns how much `request` matters: what its extensions say, where it has them.
+    fn criticality(&self, request: &mut Req) -> Criticality {
+        self.inbound(request).and_then(|head| head.extensions().get().copied()).unwrap_or_default()
+    }
+
     /// Lets the layers further in know which target `request` goes to: in its extensions, where it has them.
     fn aim(&self, request: &mut Self::Request, target: &Target) {
         if let Some(head) = self.outbound(request) {
@@ -91,6 +98,9 @@ pub trait Head {
 /// Writes into a response what the layers of a stack know of it. HTTP responses have extensions and headers for that; others
 /// do not.
 pub trait Mark<Res> {
+    /// Whether it writes anything at all. Where it does not, a layer need not know what it would have to write.
+    const MARKS: bool = true;
+
     /// Tells the layers further out who served `response`, and what was tried.
     fn mark(response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
 
@@ -218,6 +228,8 @@ impl<B> Mark<Response<B>> for HttpMark {
 // === impl NoMark ===
 
 impl<Res> Mark<Res> for NoMark {
+    const MARKS: bool = false;
+
     fn mark(_: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
 
     fn give_up(_: &mut Res, _: Option<Duration>) {}

@@ -9,7 +9,7 @@ use std::{
 
 use http::HeaderValue;
 
-use crate::Refusal;
+use crate::{Refusal, Verdict};
 
 /// A short name that may stand in a header, a metric label and a log line: a target, a region, a model.
 ///
@@ -44,6 +44,9 @@ struct Facts {
     priority: u8,
     cost: u64,
     context: Option<NonZeroU64>,
+    credentials: Box<[Label]>,
+    credential: Option<Label>,
+    limits_by_credential: bool,
 }
 
 /// Names the target that answered. The layer that chose the target puts it into the response's extensions.
@@ -56,6 +59,8 @@ pub struct ServedBy {
 }
 
 /// Fits a request to a target: address, path, credentials, model name.
+///
+/// Where a target has several credentials, [`Target::credential`] says which one is meant.
 ///
 /// Any `Fn(Req, &Target) -> Result<Rewritten<Req>, Refusal>` does.
 pub trait Rewrite<Req> {
@@ -164,6 +169,9 @@ impl Target {
             priority: 0,
             cost: 0,
             context: None,
+            credentials: Box::default(),
+            credential: None,
+            limits_by_credential: false,
         }))
     }
 
@@ -225,6 +233,35 @@ impl Target {
         self
     }
 
+    /// Says by what names the target's credentials go, where it has several: never a secret. A name that comes twice counts
+    /// once.
+    #[must_use]
+    pub fn with_credentials(mut self, names: impl IntoIterator<Item = Label>) -> Self {
+        let mut credentials = Vec::new();
+        for name in names {
+            if !credentials.contains(&name) {
+                credentials.push(name);
+            }
+        }
+        self.facts().credentials = credentials.into();
+        self
+    }
+
+    /// Says that the target has limits for each of its credentials, and not for all together: keys of several
+    /// organizations, say. Each is then used in turn, and one that asked for time is left alone by itself.
+    #[must_use]
+    pub fn with_limits_by_credential(mut self) -> Self {
+        self.facts().limits_by_credential = true;
+        self
+    }
+
+    /// Returns the same target, to be shown the credential called `name`.
+    #[must_use]
+    pub fn using(mut self, name: Label) -> Self {
+        self.facts().credential = Some(name);
+        self
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &Label {
@@ -271,6 +308,37 @@ impl Target {
     #[must_use]
     pub fn context(&self) -> Option<NonZeroU64> {
         self.0.context
+    }
+
+    /// Returns the names of its credentials. There are none where there is nothing to choose.
+    #[must_use]
+    pub fn credentials(&self) -> &[Label] {
+        &self.0.credentials
+    }
+
+    /// Returns whether the target has limits for each of its credentials.
+    #[must_use]
+    pub fn has_limits_by_credential(&self) -> bool {
+        self.0.limits_by_credential
+    }
+
+    /// Returns the name of the credential that this request is to show, where there is a choice: whoever fits requests to
+    /// targets goes by it.
+    #[must_use]
+    pub fn credential(&self) -> Option<&Label> {
+        self.0.credential.as_ref()
+    }
+
+    /// Returns whether `verdict` speaks of the [credential](Self::credential) that was shown, and neither of the target itself
+    /// nor of its other credentials. Where there is no choice of credentials, none does.
+    #[must_use]
+    pub fn blames_credential(&self, verdict: Verdict) -> bool {
+        let of_credential = match verdict {
+            Verdict::QuotaExhausted | Verdict::CredentialDead => true,
+            Verdict::RateLimited | Verdict::CapacityByDesign => self.0.limits_by_credential,
+            _ => false,
+        };
+        of_credential && self.0.credential.is_some()
     }
 
     fn facts(&mut self) -> &mut Facts {
@@ -326,6 +394,16 @@ mod tests {
             assert!(Label::try_new(bad).unwrap_err().to_string().contains(says), "{bad:?}");
         }
         assert!(Label::try_new(&"x".repeat(129)).unwrap_err().to_string().contains("128"));
+    }
+
+    #[test]
+    fn a_target_knows_its_credentials_by_name_and_which_one_is_meant() {
+        let [a, b] = ["a", "b"].map(|name| Label::try_new(name).unwrap());
+        let east = Target::named("east").unwrap().with_credentials([a.clone(), b.clone(), a.clone()]);
+        assert_eq!((east.credentials(), east.credential()), (&[a, b.clone()][..], None));
+        let with_b = east.clone().using(b.clone());
+        assert_eq!((with_b.name(), with_b.credential()), (east.name(), Some(&b)));
+        assert!(with_b != east && !east.has_limits_by_credential());
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl Attempt {
         };
         Self { target: Some(target), verdict: class.verdict, outcome: class.outcome, elapsed, bars }
     }
+
+    /// Returns whether it says nothing of the target itself, nor of its other credentials.
+    pub(crate) fn blames_credential(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.blames_credential(self.verdict))
+    }
 }
 
 impl fmt::Display for Attempt {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, error::Error, fmt};
 
+use buttress_core::Label;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri, header,
     uri::{Authority, Scheme},
@@ -15,6 +16,7 @@ pub struct EndpointBuilder {
     dialect: Dialect,
     base: String,
     credential: Credential,
+    credentials: Vec<(Label, Credential)>,
     api_version: Option<String>,
     headers: Vec<(String, String)>,
     models: Vec<(String, String)>,
@@ -38,6 +40,7 @@ impl EndpointBuilder {
             dialect,
             base,
             credential: Credential::none(),
+            credentials: Vec::new(),
             api_version: None,
             headers: Vec::new(),
             models: Vec::new(),
@@ -77,6 +80,15 @@ impl EndpointBuilder {
     #[must_use]
     pub fn credential(mut self, credential: Credential) -> Self {
         self.credential = credential;
+        self
+    }
+
+    /// Sets the credential that is sent where the target is to be shown [the one](buttress_core::Target::credential) called `name`, in the
+    /// place of the one that [`credential`](Self::credential) sets. Where that sets none, the first one named here is sent to
+    /// a target that does not say which.
+    #[must_use]
+    pub fn credential_named(mut self, name: Label, credential: Credential) -> Self {
+        self.credentials.push((name, credential));
         self
     }
 
@@ -121,7 +133,17 @@ impl EndpointBuilder {
             let (name, value) = fixed_header(&name, &value)?;
             fixed.insert(name, value);
         }
-        if let Some((name, value)) = self.credential.into_header() {
+        let mut credentials = HashMap::with_capacity(self.credentials.len());
+        let first = self.credentials.first().map(|(_, credential)| credential.clone());
+        for (name, credential) in self.credentials {
+            if credentials.insert(name, credential).is_some() {
+                return Err(EndpointError::new("credentials", "must name each credential once"));
+            }
+        }
+        let own = if self.credential.is_none() { first } else { Some(self.credential) };
+        let own = own.and_then(Credential::into_header);
+        let shown_in = own.as_ref().map(|(name, _)| name.clone());
+        if let Some((name, value)) = own {
             fixed.insert(name, value);
         }
         let mut models = HashMap::with_capacity(self.models.len());
@@ -145,6 +167,8 @@ impl EndpointBuilder {
             base: base.into(),
             api_version: api_version.map(Into::into),
             headers: fixed,
+            shown_in,
+            credentials,
             models,
             default_model: self.default_model.map(Into::into),
         }))

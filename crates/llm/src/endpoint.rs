@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use buttress_core::Payload;
+use buttress_core::{Label, Payload};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, header,
     uri::{Authority, Scheme},
@@ -49,6 +49,10 @@ pub(crate) struct Parts {
     pub(crate) api_version: Option<Box<str>>,
     /// The credential, and what else is set on each request.
     pub(crate) headers: HeaderMap,
+    /// The header in which its own credential is sent.
+    pub(crate) shown_in: Option<HeaderName>,
+    /// Its other credentials, by name.
+    pub(crate) credentials: HashMap<Label, Credential>,
     pub(crate) models: HashMap<Box<str>, Box<str>>,
     pub(crate) default_model: Option<Box<str>>,
     /// Whether to ask for usage in a stream.
@@ -152,6 +156,10 @@ impl Credential {
         Ok(Self(Some((name, value))))
     }
 
+    pub(crate) const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn into_header(self) -> Option<(HeaderName, HeaderValue)> {
         self.0
     }
@@ -247,6 +255,20 @@ impl Endpoint {
         if self.dialect() == Dialect::Anthropic && !headers.contains_key("anthropic-version") {
             headers.insert("anthropic-version", HeaderValue::from_static(Self::DEFAULT_ANTHROPIC_VERSION));
         }
+    }
+
+    /// Sets the same headers, with the credential called `name` in the place of the endpoint's own. Returns whether it has one
+    /// of that name.
+    pub(crate) fn dress_with(&self, name: &Label, headers: &mut HeaderMap) -> bool {
+        let Some(credential) = self.0.credentials.get(name) else { return false };
+        self.dress(headers);
+        if let Some(own) = &self.0.shown_in {
+            headers.remove(own);
+        }
+        if let Some((name, value)) = credential.clone().into_header() {
+            headers.insert(name, value);
+        }
+        true
     }
 
     pub(crate) fn scheme(&self) -> &Scheme {

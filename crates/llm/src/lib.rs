@@ -13,7 +13,8 @@
 //! 2. [`Route`] reads operation and deployment from a path. A name that would climb out of its place is refused.
 //! 3. [`Call`] is both, read once and kept in the request's extensions. Where the path names a model or a deployment, that is
 //!    the model. It knows that Gemini says in the path whether to stream, and that Ollama streams unless told not to.
-//! 4. [`Endpoint`] says how a target is spoken to: [`Dialect`], address, [`Credential`], `api-version`, names of models.
+//! 4. [`Endpoint`] says how a target is spoken to: [`Dialect`], address, [`Credential`] (or several, by name), `api-version`,
+//!    names of models.
 //!    [`Provider`] is a table of what is particular to each provider, from which an endpoint can be begun.
 //! 5. [`LlmRewrite`] fits a request to the endpoint of a target, or to the first that serves it, where a target has several
 //!    for several dialects. It sets address, credential and model; it removes the

@@ -64,7 +64,11 @@ impl Rewrite<Request<Payload>> for LlmRewrite {
         // The client speaks what it has negotiated; the caller's version says nothing about it.
         parts.version = Version::HTTP_11;
         headers::strip(&mut parts.headers);
-        endpoint.dress(&mut parts.headers);
+        match target.credential() {
+            None => endpoint.dress(&mut parts.headers),
+            Some(name) if endpoint.dress_with(name, &mut parts.headers) => {}
+            Some(name) => return Err(no_credential(target, name)),
+        }
         parts.extensions.insert(endpoint.dialect());
         parts.extensions.insert(Format::of(endpoint.dialect(), call.operation()));
         if let Some(huge) = HugePrompt::of(endpoint.dialect(), &call, body.bytes()) {
@@ -86,6 +90,11 @@ impl Rewrite<Request<Payload>> for LlmRewrite {
 
 fn unknown(target: &Target) -> Refusal {
     Refusal::new(RefusalKind::Unavailable, format!("nothing is known of how to speak to the target {}", target.name()))
+}
+
+fn no_credential(target: &Target, name: &Label) -> Refusal {
+    let target = target.name();
+    Refusal::new(RefusalKind::Unavailable, format!("the target {target} has no credential called {name}"))
 }
 
 /// Nothing is translated: another target may speak the caller's dialect.

@@ -558,6 +558,42 @@ fn what_the_client_needs_to_know_goes_along() {
 }
 
 #[test]
+fn the_credential_is_the_one_that_the_target_is_to_be_shown() {
+    let [first, second, third] = ["first", "second", "third"].map(|name| Label::try_new(name).unwrap());
+    let several = || {
+        openai()
+            .credential_named(first.clone(), Credential::bearer("sk-first").unwrap())
+            .credential_named(second.clone(), Credential::api_key("sk-second").unwrap())
+    };
+    let east = Target::named("east").unwrap().with_credentials([first.clone(), second.clone(), third.clone()]);
+    let rewrite = LlmRewrite::new([(east.name().clone(), several().build().unwrap())]);
+    let shown = |target: &Target| {
+        let request = rewrite.rewrite(post(CHAT, BODY), target).map(|rewritten| rewritten.request);
+        request.map(|request| ["authorization", "api-key"].map(|name| request.headers().get(name).cloned()))
+    };
+    let text = |value: &str| Some(http::HeaderValue::from_str(value).unwrap());
+    assert_eq!(shown(&east).unwrap(), [text("Bearer sk-target"), None]);
+    assert_eq!(shown(&east.clone().using(first.clone())).unwrap(), [text("Bearer sk-first"), None]);
+    assert_eq!(
+        shown(&east.clone().using(second.clone())).unwrap(),
+        [None, text("sk-second")],
+        "and no other beside it"
+    );
+    let refusal = shown(&east.using(third)).unwrap_err();
+    assert_eq!(refusal.to_string(), "the target east has no credential called third");
+
+    let base = "https://api.openai.com/v1";
+    let only =
+        Endpoint::builder(Dialect::OpenAi, base).credential_named(first.clone(), Credential::bearer("sk-1").unwrap());
+    let sent = fit(only, post(CHAT, BODY));
+    assert_eq!(sent.headers()["authorization"], "Bearer sk-1", "where nobody says which, it is the first");
+    let twice = several().credential_named(first.clone(), Credential::none()).build().unwrap_err();
+    assert_eq!(twice.to_string(), "`credentials` must name each credential once");
+    let printed = format!("{:?} {:?}", several(), several().build().unwrap());
+    assert!(!printed.contains("sk-"), "{printed}");
+}
+
+#[test]
 fn a_secret_is_never_printed() {
     let endpoint = openai().header("x-ms-secret", "hush-sk");
     let (built, builder) = (endpoint.clone().build().unwrap(), endpoint);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use buttress_core::Label;
+use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::member::Member;
@@ -11,6 +11,8 @@ use crate::member::Member;
 #[derive(Clone, Debug)]
 pub(crate) struct Aim {
     pub(crate) member: Arc<Member>,
+    /// Which of its credentials it is shown.
+    pub(crate) face: usize,
     pub(crate) model: Option<Label>,
     pub(crate) begun: Instant,
     pub(crate) until: Instant,
@@ -30,6 +32,11 @@ pub(crate) struct UnderWay {
 // === impl Aim ===
 
 impl Aim {
+    /// Returns the target, with the credential that it is shown where it has several.
+    pub(crate) fn target(&self) -> &Target {
+        &self.member.faces()[self.face]
+    }
+
     pub(crate) fn under_way(self) -> UnderWay {
         self.member.began();
         UnderWay { to: self, finished: false, goes_on: false }
@@ -47,8 +54,10 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let Aim { member, begun, .. } = &self.to;
-        if !self.goes_on {
-            member.left();
+        if self.goes_on {
+            member.answered();
+        } else {
+            member.left_unanswered();
         }
         if !self.finished {
             let now = Instant::now();

@@ -1,10 +1,13 @@
 //! What all attempts of one request share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use buttress_core::{
-    Attempt, Attend, CallContext, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite,
-    Rewritten, ServedBy, Target, TransportErrorKind, Verdict,
+    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite, Rewritten,
+    ServedBy, Target, TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
 use tracing::debug;
@@ -12,10 +15,15 @@ use tracing::debug;
 use crate::{
     Affinity, HedgeRoute, RegionFailoverLayer,
     aim::{Aim, UnderWay},
-    choice::{Choice, Wish},
+    candidates::{Candidates, Wish},
+    choice::Choice,
+    ended::Ended,
     fleet::Fleet,
-    member::{Ended, Member},
+    line::Place,
+    member::Member,
     second::Slow,
+    shedding::Shedding,
+    story::Story,
     walk::{Verdicts, Walk},
 };
 
@@ -33,7 +41,7 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
     /// The targets there were when the request came.
     fleet: Arc<Fleet>,
     pub(crate) saved: Saved,
-    pub(crate) context: CallContext,
+    pub(crate) story: Story,
     pub(crate) keys: Keys,
     walk: Walk,
     pub(crate) slow: Slow,
@@ -42,6 +50,8 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
 /// What follows a failed attempt.
 pub(crate) enum Next<Req> {
     Attempt(Aim, Req),
+    /// Nothing until then: the first target returns.
+    Await(Place, Instant),
     /// Nothing for now: another attempt is under way.
     Wait,
     /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
@@ -56,37 +66,81 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         service: S,
         layer: Arc<RegionFailoverLayer<R, W, C, M>>,
         saved: Saved,
-        context: CallContext,
+        story: Story,
         keys: Keys,
     ) -> Self {
         let fleet = layer.settings.shared.fleet();
-        Self { service, layer, fleet, saved, context, keys, walk: Walk::new(), slow: Slow::Unasked }
+        Self { service, layer, fleet, saved, story, keys, walk: Walk::new(), slow: Slow::Unasked }
     }
 
-    pub(crate) fn start<Req>(&mut self, first: R::Request) -> Next<R::Request>
+    /// Begins with `first`, which stays where it is if the request has to wait; `waited` tells since when it did so already.
+    pub(crate) fn start<Req>(&mut self, first: &mut Option<R::Request>, waited: Option<Instant>) -> Next<R::Request>
     where
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
         let now = Instant::now();
-        self.attempt(Some(first), None, now).unwrap_or_else(|refusal| {
-            let choice = self.choice(false, None, now);
-            let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
-            let passed_over = || match choice.returns_at() {
-                Some(at) => alone().with_retry_after(at.saturating_duration_since(now)),
-                // Whoever keeps requests away does not say for how long.
-                None if choice.is_kept_away() => alone().with_guessed_retry_after(Walk::GUESS),
-                None => Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless(),
-            };
-            Next::Refuse(refusal.unwrap_or_else(passed_over))
-        })
+        if let Some(until) = self.shedding().sheds(self.story.class, now) {
+            return Next::Refuse(self.shed(until, now));
+        }
+        match self.attempt(first, None, now) {
+            Ok(next) => next,
+            Err(Some(refusal)) => Next::Refuse(refusal),
+            Err(None) => self.nobody(waited.unwrap_or(now), now),
+        }
+    }
+
+    /// Says what follows where no target may be asked.
+    fn nobody<Req>(&self, since: Instant, now: Instant) -> Next<R::Request>
+    where
+        R: Replay<Req, Saved = Saved>,
+    {
+        let candidates = self.choice(false, None, now).among;
+        let back = candidates.returns_at();
+        let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
+        let Some(back) = back else {
+            // Whoever keeps requests away does not say for how long.
+            let away = candidates.is_kept_away();
+            let none = || Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless();
+            return Next::Refuse(if away { alone().with_guessed_retry_after(Walk::GUESS) } else { none() });
+        };
+        if self.story.class.is_sheddable() {
+            return Next::Refuse(self.shed(back, now));
+        }
+        match self.enter_line(since, back, now) {
+            Some((place, turn)) => Next::Await(place, turn),
+            None => Next::Refuse(alone().with_retry_after(back.saturating_duration_since(now))),
+        }
+    }
+
+    /// Takes a place among those that wait for the first target to return, `back` then.
+    fn enter_line(&self, since: Instant, back: Instant, now: Instant) -> Option<(Place, Instant)> {
+        let line = self.layer.settings.shared.line.as_ref()?;
+        // What is due already is kept away by something else, for nobody knows how long.
+        let place = Some(back).filter(|back| now < *back);
+        let place = place.and_then(|back| line.enter(self.story.class, since, back, self.story.deadline()));
+        let count = if place.is_some() { &self.shedding().waited } else { &self.shedding().turned_away };
+        count.fetch_add(1, Ordering::Relaxed);
+        place
+    }
+
+    fn shed(&self, until: Instant, now: Instant) -> Refusal {
+        self.shedding().shed.fetch_add(1, Ordering::Relaxed);
+        debug!(class = self.story.class.as_str(), "shed");
+        // The caller may come again. The layers of this process would only make it worse.
+        let refusal = Refusal::new(RefusalKind::Overloaded, "there is not enough for all, others come first");
+        refusal.with_retry_after(until.saturating_duration_since(now)).hopeless().retryable()
+    }
+
+    fn shedding(&self) -> &Shedding {
+        &self.layer.settings.shared.shedding
     }
 
     /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
     /// does. `beside` is where the request is under way already.
     pub(crate) fn attempt<Req>(
         &mut self,
-        mut first: Option<R::Request>,
+        first: &mut Option<R::Request>,
         beside: Option<&Target>,
         now: Instant,
     ) -> Result<Next<R::Request>, Option<Refusal>>
@@ -95,12 +149,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         W: Rewrite<R::Request>,
     {
         let mut refused = None;
-        while let Some(member) = self.choose(beside, now) {
+        while let Some((member, face)) = self.choose(beside, now) {
             let layer = &*self.layer;
-            let target = member.target();
+            let target = &member.faces()[face];
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
             let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
-            if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+            if self.story.is_over(now) {
                 return Err(Some(deadline_passed()));
             }
             layer.replay.aim(&mut request, target);
@@ -108,24 +162,33 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
                 Ok(Rewritten { request, model, .. })
                     if !model.as_ref().is_some_and(|model| member.lacks(model, now)) =>
                 {
-                    return Ok(Next::Attempt(self.aim(member, model, now), request));
+                    return Ok(Next::Attempt(self.aim((member, face), model, now), request));
                 }
                 Ok(_) => Refusal::new(RefusalKind::NotFound, "no target has the model").hopeless(),
                 Err(refusal) => refusal,
             };
             debug!(upstream = %target.name(), reason = refusal.kind().code(), "target passed over");
+            member.unclaim();
             self.walk.passed.push(target.name().clone());
             refused = Some(refusal);
         }
         Err(refused)
     }
 
-    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<Arc<Member>>
+    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<(Arc<Member>, usize)>
     where
         R: Replay<Req, Saved = Saved>,
     {
         let choice = self.choice(self.is_repeatable(), beside, now);
-        if beside.is_some() { choice.make_second().cloned() } else { choice.make().cloned() }
+        loop {
+            let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
+            // Another request may just have taken the last that there was. Then this target is no choice any more.
+            if let Some(face) = member.face(now, |face| choice.among.is_untried(face))
+                && member.claim(now)
+            {
+                return Some((Arc::clone(member), face));
+            }
+        }
     }
 
     pub(crate) fn is_repeatable<Req>(&self) -> bool
@@ -138,30 +201,26 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
-            context: &self.context,
+            story: &self.story,
+            fresh: self.story.attempts_made() == 0,
             passed: &walk.passed,
             key: self.keys.affinity.map(Affinity::key),
             context_over: walk.context_over,
             repeatable,
             beside,
         };
-        Choice {
-            fleet: &self.fleet,
-            policy: settings.policy,
-            dice: &settings.shared.dice,
-            admit: settings.admit.as_deref(),
-            wish,
-            now,
-        }
+        let among = Candidates { fleet: &self.fleet, admit: settings.admit.as_deref(), wish, now };
+        let (dice, shedding) = (&settings.shared.dice, &settings.shared.shedding);
+        Choice { among, policy: settings.policy, dice, shedding }
     }
 
-    fn aim(&self, member: Arc<Member>, model: Option<Label>, begun: Instant) -> Aim {
+    fn aim(&self, (member, face): (Arc<Member>, usize), model: Option<Label>, begun: Instant) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let timeout = self.context.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
+        let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
         let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
-        let until = self.context.deadline().map_or(own, |deadline| deadline.min(own));
-        Aim { member, model, begun, until, patient: until == own }
+        let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
+        Aim { member, face, model, begun, until, patient: until == own }
     }
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
@@ -189,14 +248,20 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         let headroom = result.and_then(|result| R::Mark::headroom(result.ok()?));
         let to = &under_way.to;
+        let target = to.target();
         let ended = Ended {
             class,
             model: to.model.as_ref(),
             elapsed: now.saturating_duration_since(to.begun),
             goes_on: under_way.goes_on,
             headroom,
+            credential: target.credential().map(|_| to.face),
+            blames_credential: target.blames_credential(class.verdict),
         };
-        self.record(to, &ended, result.is_none(), now);
+        self.note(to, &ended, result.is_none(), now);
+        if class.verdict != Verdict::Success || R::Mark::MARKS || self.story.told().is_some() {
+            self.story.record(Attempt::ended(target.clone(), class, ended.elapsed, now));
+        }
         let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
             return Next::AsItCame(served);
@@ -205,7 +270,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if more {
             return Next::Wait;
         }
-        if self.context.remaining(now).is_some_and(|left| left.is_zero()) {
+        if self.story.is_over(now) {
             return Next::Refuse(deadline_passed());
         }
         if let Some(next) = self.elsewhere(class, now) {
@@ -213,6 +278,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         if class.verdict == Verdict::ContextTooLong {
             return Next::AsItCame(served);
+        }
+        if self.walk.all_throttled() {
+            self.shedding().found_short(self.story.class, now);
         }
         match self.walk.sum(answered, self.only_tried(to)) {
             Verdicts::AsItCame => Next::AsItCame(served),
@@ -224,7 +292,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     fn only_tried(&self, to: &Aim) -> bool {
         let name = to.member.target().name();
         let here = |attempt: &Attempt| attempt.target.as_ref().is_none_or(|target| target.name() == name);
-        self.context.with_trail(|trail| trail.iter().all(here))
+        self.story.told().is_none_or(|context| context.with_trail(|trail| trail.iter().all(here)))
     }
 
     /// A request that is too long for one target may fit into another one, where that is known to hold more.
@@ -243,20 +311,21 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
         W: Rewrite<R::Request>,
     {
-        if (class.begun && !self.is_repeatable()) || self.context.attempts_left() == 0 {
+        if (class.begun && !self.is_repeatable()) || self.story.attempts_left() == 0 {
             return None;
         }
-        let next = self.attempt(None, None, now).ok()?;
+        let next = self.attempt(&mut None, None, now).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
-        self.context.take_attempt().then_some(next)
+        self.story.take_attempt().then_some(next)
     }
 
-    fn record(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
+    /// Notes what an attempt came to for the requests that follow.
+    fn note(&self, to: &Aim, ended: &Ended<'_>, timed_out: bool, now: Instant) {
         let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
-        let target = to.member.target();
-        debug!(upstream = %target.name(), %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
-        self.context.record(Attempt::ended(target.clone(), class, elapsed, now));
+        let target = to.target();
+        let (upstream, credential) = (target.name(), target.credential().map(Label::as_str));
+        debug!(%upstream, credential, %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
         if timed_out && !to.patient {
             // A caller without time is no fault of the target's.
             to.member.abandoned(elapsed, now);
@@ -268,25 +337,25 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
     }
 
-    pub(crate) fn answer<Req, Res, Err>(&self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    pub(crate) fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
     {
-        if let Ok(response) = &mut result {
-            let served_by = by.map(|Aim { member, model, .. }| ServedBy { target: member.target().clone(), model });
-            R::Mark::mark(response, served_by.as_ref(), &self.context);
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
+            R::Mark::mark(response, served_by.as_ref(), self.story.context());
         }
         result
     }
 
-    pub(crate) fn refuse<Req, Res, Err>(&self, refusal: Refusal) -> Result<Res, Err>
+    pub(crate) fn refuse<Req, Res, Err>(&mut self, refusal: Refusal) -> Result<Res, Err>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
         M: Refuse<Refusal, Res, Err>,
     {
         let mut result = self.layer.refusal.refuse(refusal);
-        if let Ok(response) = &mut result {
-            R::Mark::mark(response, None, &self.context);
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            R::Mark::mark(response, None, self.story.context());
         }
         result
     }

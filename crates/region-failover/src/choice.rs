@@ -6,59 +6,22 @@ use std::{
     sync::Arc,
 };
 
-use buttress_core::{CallContext, Label, Target};
-use tokio::time::Instant;
-
 use crate::{
-    Admit, Policy,
-    fleet::Fleet,
-    latency::PeakEwma,
+    Policy,
+    candidates::{Candidates, Domains, Up, Wish},
     member::Member,
     policy::{Dice, below, mix},
-    vitals::{Share, Standing},
+    shedding::Shedding,
+    vitals::Standing,
 };
 
 /// The choice of a target for one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice<'a> {
-    pub(crate) fleet: &'a Fleet,
+    pub(crate) among: Candidates<'a>,
     pub(crate) policy: Policy,
     pub(crate) dice: &'a Dice,
-    pub(crate) admit: Option<&'a dyn Admit>,
-    pub(crate) wish: Wish<'a>,
-    pub(crate) now: Instant,
-}
-
-/// What a request wants of a target.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) context: &'a CallContext,
-    /// The targets that could not take this request, in this walk.
-    pub(crate) passed: &'a [Label],
-    /// What requests that should meet the same target have in common.
-    pub(crate) key: Option<u64>,
-    /// More than this many tokens must fit.
-    pub(crate) context_over: u64,
-    /// It could go elsewhere if it fails: then it may see how a target is that is out.
-    pub(crate) repeatable: bool,
-    /// Where it is under way already.
-    pub(crate) beside: Option<&'a Target>,
-}
-
-/// Which targets come into question.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Domains {
-    /// Those that share no failure domain with one that failed.
-    Other,
-    Any,
-}
-
-/// A target that serves, and what one look at it told.
-#[derive(Clone, Copy)]
-struct Up<'a> {
-    member: &'a Arc<Member>,
-    share: Share,
-    latency: PeakEwma,
+    pub(crate) shedding: &'a Shedding,
 }
 
 // === impl Choice ===
@@ -70,50 +33,40 @@ impl<'a> Choice<'a> {
             return Some(member);
         }
         // Almost always nothing has failed, and both rounds are the same.
-        let failed = self.wish.context.attempts_made() > 0;
-        let other = if failed { self.by_policy(Domains::Other) } else { None };
-        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| self.least_bad())
+        let other = if self.among.wish.fresh { None } else { self.by_policy(Domains::Other) };
+        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| {
+            let Wish { fresh, story, .. } = self.among.wish;
+            if fresh {
+                self.shedding.found_short(story.class, self.among.now);
+            }
+            if story.class.is_sheddable() { None } else { self.least_bad() }
+        })
     }
 
     /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
     /// takes up its whole load.
     pub(crate) fn make_second(&self) -> Option<&'a Arc<Member>> {
-        self.by_policy(Domains::Other).filter(|member| match member.standing(self.now) {
+        self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now) {
             Standing::Up(share) => share.ease >= 1.0,
             _ => false,
         })
     }
 
-    /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
-    pub(crate) fn returns_at(&self) -> Option<Instant> {
-        let at = |member: &Arc<Member>| match member.standing(self.now) {
-            Standing::Parked(at) | Standing::Out(at) => Some(at),
-            Standing::Up(_) | Standing::Drained => None,
-        };
-        self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
-    }
-
-    /// Returns whether a target that serves, and was not tried, is only kept from the request by those who are asked first.
-    pub(crate) fn is_kept_away(&self) -> bool {
-        let all = Self { admit: None, ..*self };
-        self.admit.is_some() && all.ups(0..self.fleet.members().len(), Domains::Any).next().is_some()
-    }
-
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
     fn due(&self) -> Option<&'a Arc<Member>> {
-        let Wish { context, repeatable, .. } = self.wish;
-        if !repeatable || context.attempts_made() > 0 || context.attempts_left() == 0 {
+        let Wish { story, repeatable, fresh, .. } = self.among.wish;
+        if !repeatable || !fresh {
             return None;
         }
-        let member = self.fleet.take_due(self.now)?;
-        (self.is_open(member, Domains::Any) && member.claim_probe(self.now)).then_some(member)
+        let member = self.among.fleet.take_due(self.among.now, || story.attempts_left() > 0)?;
+        (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
     }
 
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let all = 0..self.fleet.members().len();
-        match (self.policy, self.wish.key) {
+        let all = 0..self.among.fleet.members().len();
+        match (self.policy, self.among.wish.key) {
             (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
-            (Policy::Weighted, _) => self.weighted(|| self.ups(all.clone(), domains)),
+            (Policy::Weighted, _) => self.weighted(|| self.among.ups(all.clone(), domains)),
             _ => {
                 let dice = if self.policy == Policy::RoundRobin { self.dice.turn() } else { self.dice.roll() };
                 // Whoever takes up only a part of its load is there for only a part of the requests.
@@ -125,17 +78,17 @@ impl<'a> Choice<'a> {
 
     /// Chooses by a rule that goes by no weight.
     fn by_rule(&self, dice: u64, domains: Domains, there: &dyn Fn(&Up<'_>) -> bool) -> Option<&'a Arc<Member>> {
-        let all = 0..self.fleet.members().len();
-        let ups = || self.ups(all.clone(), domains).filter(|up| there(up));
-        match (self.policy, self.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.now).unwrap_or(0.0)),
+        let all = 0..self.among.fleet.members().len();
+        let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
+        match (self.policy, self.among.wish.key) {
+            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.among.now).unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
                 least(ups().filter(|up| up.member.target().cost() == price), |up| self.cost(up))
             }
             (Policy::RoundRobin, _) => {
                 let first = (dice % all.len().max(1) as u64) as usize;
-                let mut circle = self.ups(first..all.len(), domains).chain(self.ups(0..first, domains));
+                let mut circle = self.among.ups(first..all.len(), domains).chain(self.among.ups(0..first, domains));
                 circle.find(there).map(|up| up.member)
             }
             (Policy::Sticky, Some(key)) => self.sticky(key, ups()),
@@ -145,8 +98,8 @@ impl<'a> Choice<'a> {
 
     /// Envoy's levels, and in the level that the dice name, the better of two.
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let levels = self.fleet.levels();
-        let level = if levels.len() == 1 { 0 } else { self.fleet.draw_level(self.dice, self.now) };
+        let levels = self.among.fleet.levels();
+        let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now) };
         self.better_of_two(levels.get(level)?.clone(), domains).or_else(|| {
             // It has nobody for this request. What is left is asked in the order of priority.
             levels.iter().find_map(|range| self.better_of_two(range.clone(), domains))
@@ -162,12 +115,12 @@ impl<'a> Choice<'a> {
             let first = below(dice, n);
             // Another one: the rest of the circle has n - 1.
             let second = (first + 1 + below(mix(dice), n - 1)) % n;
-            let one = |at: usize| self.ups(range.start + at..range.start + at + 1, domains).next();
+            let one = |at: usize| self.among.ups(range.start + at..range.start + at + 1, domains).next();
             if let Some(member) = least(one(first).into_iter().chain(one(second)), |up| self.cost(up)) {
                 return Some(member);
             }
         }
-        least(self.ups(range, domains), |up| self.cost(up))
+        least(self.among.ups(range, domains), |up| self.cost(up))
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
@@ -188,7 +141,7 @@ impl<'a> Choice<'a> {
     /// The first in the order that the key gives, whose load is not above 1.25 times its share.
     fn sticky(&self, key: u64, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
         const BOUND: f64 = 1.25;
-        let members = self.fleet.members();
+        let members = self.among.fleet.members();
         let pending: f64 = members.iter().map(|member| f64::from(member.pending())).sum();
         let each = (pending + 1.0) / members.iter().map(|member| capacity(member)).sum::<f64>();
         let full = |member: &Member| f64::from(member.pending()) + 1.0 > (each * capacity(member) * BOUND).ceil();
@@ -205,53 +158,20 @@ impl<'a> Choice<'a> {
 
     /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
-        let open = self.fleet.members().iter().filter(|member| self.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(self.now) {
-            Standing::Out(at) => Some((self.wish.context.tried(member.target().failure_domain()), at, member)),
+        let tried = |domain| self.among.wish.story.told().is_some_and(|context| context.tried(domain));
+        let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
+        let out = open.filter_map(|member| match member.standing(self.among.now) {
+            Standing::Out(at) => Some((tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
         // If it is due, this is how it is looked at.
-        member.claim_probe(self.now);
+        member.claim_probe(self.among.now);
         Some(member)
     }
 
-    /// The members in `range` that serve and may be asked by this request.
-    fn ups(&self, range: Range<usize>, domains: Domains) -> impl Iterator<Item = Up<'a>> + use<'a> {
-        let choice = *self;
-        let members = choice.fleet.members().get(range).unwrap_or_default().iter();
-        members.filter(move |member| choice.is_open(member, domains)).filter_map(move |member| {
-            let (standing, latency) = member.look(choice.now);
-            match standing {
-                Standing::Up(share) => Some(Up { member, share, latency }),
-                _ => None,
-            }
-        })
-    }
-
-    /// Whether the request may go to `member`, whatever its health.
-    fn is_open(&self, member: &Member, domains: Domains) -> bool {
-        let (target, context) = (member.target(), self.wish.context);
-        let tried = || {
-            context.tried_target(target)
-                || context.barred(target, self.now)
-                || (domains == Domains::Other && context.tried(target.failure_domain()))
-        };
-        // A request without a failure behind it need not be asked.
-        let open = self.fits(member) && (context.attempts_made() == 0 || !tried());
-        open && self.admit.is_none_or(|admit| admit.admits(target, self.now))
-    }
-
-    fn fits(&self, member: &Member) -> bool {
-        let Wish { passed, context_over, beside, .. } = self.wish;
-        let target = member.target();
-        let holds = || target.context().is_some_and(|tokens| tokens.get() > context_over);
-        let apart = |other: &Target| target.name() != other.name() && target.failure_domain() != other.failure_domain();
-        (context_over == 0 || holds()) && !passed.contains(target.name()) && beside.is_none_or(apart)
-    }
-
     fn cost(&self, up: &Up<'_>) -> f64 {
-        up.member.cost(up.share.factor(), &up.latency, self.now)
+        up.member.cost(up.share.factor(), &up.latency, self.among.now)
     }
 }
 
@@ -282,17 +202,20 @@ mod tests {
     use super::*;
     use crate::{
         HealthPolicy, Stance,
-        member::Ended,
+        ended::Ended,
+        fleet::Fleet,
+        story::Story,
         vectors::{list, number, section},
         vitals::Rests,
     };
-    use buttress_core::{Attempt, Class, Outcome, RetryHint, Target, Verdict};
+    use buttress_core::{Attempt, Class, Criticality, Headroom, Label, Outcome, RetryHint, Room, Target, Verdict};
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
         num::{NonZeroU32, NonZeroU64},
         time::Duration,
     };
+    use tokio::time::Instant;
 
     const HEALTH: HealthPolicy = HealthPolicy::DEFAULT;
     const WORD: Outcome = Outcome::Word("test");
@@ -301,7 +224,8 @@ mod tests {
     struct Scene {
         fleet: Fleet,
         dice: Dice,
-        context: CallContext,
+        shedding: Shedding,
+        story: Story,
         passed: Vec<Label>,
         key: Option<u64>,
         context_over: u64,
@@ -310,9 +234,10 @@ mod tests {
 
     impl Scene {
         fn new(targets: impl IntoIterator<Item = Target>) -> Self {
-            let context = CallContext::new(NonZeroU32::new(1000).unwrap());
+            let story = Story::new(None, NonZeroU32::new(1000).unwrap(), Criticality::Critical);
             let (fleet, dice) = (Fleet::new(targets, HEALTH, None), Dice::new(42));
-            Self { fleet, dice, context, passed: Vec::new(), key: None, context_over: 0, now: Instant::now() }
+            let (shedding, passed, now) = (Shedding::default(), Vec::new(), Instant::now());
+            Self { fleet, dice, shedding, story, passed, key: None, context_over: 0, now }
         }
 
         fn of(names: &[&str]) -> Self {
@@ -320,9 +245,11 @@ mod tests {
         }
 
         fn choice(&self, policy: Policy) -> Choice<'_> {
-            let Self { fleet, dice, context, passed, key, context_over, now } = self;
-            let wish = Wish { context, passed, key: *key, context_over: *context_over, repeatable: true, beside: None };
-            Choice { fleet, policy, dice, admit: None, wish, now: *now }
+            let Self { fleet, dice, shedding, story, passed, .. } = self;
+            let fresh = story.attempts_made() == 0;
+            let (key, context_over) = (self.key, self.context_over);
+            let wish = Wish { story, fresh, passed, key, context_over, repeatable: true, beside: None };
+            Choice { among: Candidates { fleet, admit: None, wish, now: self.now }, policy, dice, shedding }
         }
 
         fn choose(&self, policy: Policy) -> Option<&str> {
@@ -337,7 +264,7 @@ mod tests {
             let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
             let class = Class::new(verdict, WORD).with_hint(hint);
             let elapsed = Duration::from_millis(ms);
-            let ended = Ended { class, model: None, elapsed, goes_on: false, headroom: None };
+            let ended = Ended { elapsed, ..Ended::later(class) };
             self.member(name).note(&Rests::DEFAULT, &ended, self.now);
             self.fleet.changed();
         }
@@ -356,12 +283,11 @@ mod tests {
         }
 
         /// The targets of one request, each of which fails.
-        fn walk(&self, policy: Policy) -> Vec<String> {
+        fn walk(&mut self, policy: Policy) -> Vec<String> {
             let mut names = Vec::new();
-            while let Some(member) = self.choice(policy).make() {
-                names.push(member.target().name().as_str().to_owned());
-                let target = member.target().clone();
-                self.context.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
+            while let Some(target) = self.choice(policy).make().map(|member| member.target().clone()) {
+                names.push(target.name().as_str().to_owned());
+                self.story.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
             }
             names
         }
@@ -379,7 +305,7 @@ mod tests {
     fn every_policy_walks_all_targets_and_none_twice() {
         for policy in Policy::ALL {
             for key in [None, Some(7)] {
-                let scene = Scene { key, ..Scene::of(&["a", "b", "c", "d", "e"]) };
+                let mut scene = Scene { key, ..Scene::of(&["a", "b", "c", "d", "e"]) };
                 let mut names = scene.walk(policy);
                 names.sort();
                 assert_eq!(names, ["a", "b", "c", "d", "e"], "{policy:?}");
@@ -400,7 +326,7 @@ mod tests {
     #[test]
     fn priorities_are_walked_in_their_order_whatever_the_order_given() {
         let ranked = |name, priority| Target::named(name).unwrap().with_priority(priority);
-        let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
+        let mut scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
         assert_eq!(scene.walk(Policy::Ordered), ["first", "second", "third"]);
         let scene = Scene::new([ranked("third", 2), ranked("first", 0), ranked("second", 1)]);
         assert_eq!(scene.counts(Policy::Balanced), HashMap::from([("first".to_owned(), 1000)]));
@@ -423,7 +349,7 @@ mod tests {
             assert!(!scene.counts(policy).contains_key("a"), "{policy:?}");
             assert_eq!(scene.walk(policy).len(), 2, "not even when all others have failed");
             scene.passed = ["b", "c"].map(|name| Label::try_new(name).unwrap()).into();
-            assert_eq!(scene.choice(policy).returns_at(), Some(scene.now + Duration::from_secs(30)));
+            assert_eq!(scene.choice(policy).among.returns_at(), Some(scene.now + Duration::from_secs(30)));
         }
     }
 
@@ -441,12 +367,41 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_shed_is_never_sent_where_all_are_out_and_leaves_what_is_scarce_to_others() {
+        use Criticality::{Critical, Sheddable, SheddablePlus};
+        for policy in Policy::ALL {
+            let mut scene = Scene::of(&["a", "b"]);
+            let chosen = |scene: &mut Scene, class| {
+                scene.story.class = class;
+                scene.choose(policy).is_some()
+            };
+            scene.kill("b");
+            let room = Headroom::default().with(Room::new(1, Some(1_000), Duration::from_secs(9)));
+            let headroom = Some(room);
+            let ended = Ended { headroom, ..Ended::later(Class::SUCCESS) };
+            scene.member("a").note(&Rests::DEFAULT, &ended, scene.now);
+            assert_eq!(
+                [Critical, SheddablePlus, Sheddable].map(|class| chosen(&mut scene, class)),
+                [true, true, false]
+            );
+            let back = scene.choice(policy).among.returns_at();
+            assert_eq!(back, Some(scene.now + Duration::from_secs(5)), "b may be looked at then");
+            scene.kill("a");
+            assert_eq!(
+                [Critical, SheddablePlus, Sheddable].map(|class| chosen(&mut scene, class)),
+                [true, false, false]
+            );
+            assert!(scene.shedding.sheds(SheddablePlus, scene.now).is_some(), "{policy:?}");
+        }
+    }
+
+    #[test]
     fn a_request_that_cannot_be_repeated_is_no_probe() {
         let mut scene = Scene::of(&["a", "b"]);
         scene.kill("a");
         scene.now += Duration::from_secs(6);
         let mut choice = scene.choice(Policy::Ordered);
-        choice.wish.repeatable = false;
+        choice.among.wish.repeatable = false;
         assert_eq!(choice.make().unwrap().target().name().as_str(), "b");
     }
 
@@ -525,7 +480,7 @@ mod tests {
     #[test]
     fn cost_and_latency_and_turn_are_what_their_policies_go_by() {
         let priced = |name, cost| Target::named(name).unwrap().with_cost(cost);
-        let scene = Scene::new([priced("dear", 9), priced("cheap", 1), priced("fair", 3)]);
+        let mut scene = Scene::new([priced("dear", 9), priced("cheap", 1), priced("fair", 3)]);
         assert_eq!(scene.walk(Policy::Cheapest), ["cheap", "fair", "dear"]);
         let scene = Scene::of(&["far", "near"]);
         scene.note("far", Verdict::Success, None, 200);
@@ -591,7 +546,7 @@ mod tests {
             let target = |(i, &(priority, group, capacity, _)): (usize, &(u8, u8, u32, u8))| {
                 domain(&format!("t{i}"), &format!("d{group}")).with_priority(priority).with_capacity(n(capacity))
             };
-            let scene = Scene { key, ..Scene::new(targets.iter().enumerate().map(target)) };
+            let mut scene = Scene { key, ..Scene::new(targets.iter().enumerate().map(target)) };
             let mut askable = 0;
             for (i, (.., fate)) in targets.iter().enumerate() {
                 let name = format!("t{i}");

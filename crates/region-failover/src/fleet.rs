@@ -95,9 +95,9 @@ impl Fleet {
         self.with_view(now, |view| view.draw(dice))
     }
 
-    /// Takes the target that is out and due to be looked at, if there is one.
-    pub(crate) fn take_due(&self, now: Instant) -> Option<&Arc<Member>> {
-        let due = self.with_view(now, |view| view.due.take())?;
+    /// Takes the target that is out and due to be looked at, if there is one, and whoever asks `may` look.
+    pub(crate) fn take_due(&self, now: Instant, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
+        let due = self.with_view(now, |view| view.due.take_if(|_| may()))?;
         self.members.get(due)
     }
 

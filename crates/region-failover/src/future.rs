@@ -9,11 +9,13 @@ use std::{
 
 use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite};
 use pin_project::pin_project;
+use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
     aim::Aim,
     call::{Call, Next},
+    line::Place,
     running::{Came, Running},
 };
 
@@ -34,7 +36,6 @@ where
 }
 
 #[pin_project(project = StateProj)]
-#[expect(clippy::large_enum_variant, reason = "a box would cost every call an allocation")]
 enum State<S: Service<Req>, Req> {
     /// The attempts begin at the first poll, so that a future that is never polled sends nothing.
     Start(Option<Req>),
@@ -43,6 +44,13 @@ enum State<S: Service<Req>, Req> {
         first: Running<S, Req>,
         /// Rare: a second attempt, because the first one takes long.
         second: Option<Pin<Box<Running<S, Req>>>>,
+    },
+    /// Rare: all targets are left alone, and the first to return is waited for.
+    Waiting {
+        #[pin]
+        timer: Sleep,
+        first: Option<Req>,
+        place: Option<Place>,
     },
     /// Rare: the second attempt goes on, the first has failed.
     Second(Pin<Box<Running<S, Req>>>),
@@ -78,7 +86,13 @@ where
         let mut this = self.project();
         loop {
             let (result, next) = match this.state.as_mut().project() {
-                StateProj::Start(first) => (None, this.call.start(first.take().expect("taken once, here"))),
+                StateProj::Start(first) => (None, this.call.start(first, None)),
+                StateProj::Waiting { timer, first, place } => {
+                    ready!(timer.poll(cx));
+                    // It may have to stand in the line again, and nobody stands there twice.
+                    let since = place.take().map(|place| place.since);
+                    (None, this.call.start(first, since))
+                }
                 StateProj::Attempt { first, second } => ready!(this.call.poll_both(first, second, cx)),
                 StateProj::Second(second) => ready!(this.call.poll_alone(second.as_mut(), cx)),
                 StateProj::Done => panic!("polled after completion"),
@@ -90,6 +104,13 @@ where
                     let slow_at = this.call.slow_at(&to);
                     let first = Running::new(this.call.service.clone(), to, request, slow_at);
                     this.state.set(State::Attempt { first, second: None });
+                }
+                Next::Await(place, turn) => {
+                    let first = match this.state.as_mut().project() {
+                        StateProj::Start(first) | StateProj::Waiting { first, .. } => first.take(),
+                        _ => None,
+                    };
+                    this.state.set(State::Waiting { timer: sleep_until(turn), first, place: Some(place) });
                 }
                 Next::Wait => {
                     drop(result);
@@ -208,6 +229,6 @@ where
     S: Service<R::Request>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("context", &self.call.context).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("context", &self.call.story.told()).finish_non_exhaustive()
     }
 }

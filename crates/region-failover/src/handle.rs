@@ -6,7 +6,8 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, HedgeCounts, Prober, Probing, Stance, hedge::Hedging, member::Member, shared::Shared, vitals::Standing,
+    ConfigError, HedgeCounts, Prober, Probing, ShedCounts, Stance, hedging::Hedging, member::Member, shared::Shared,
+    vitals::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.
@@ -37,6 +38,18 @@ pub struct TargetReport {
     pub latency: Option<Duration>,
     /// How long it is left alone because it asked for that, or cannot serve anybody.
     pub parked: Option<Duration>,
+    /// Its credentials, where it has several.
+    pub credentials: Vec<CredentialReport>,
+}
+
+/// What is known of one of a target's credentials at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CredentialReport {
+    /// Its name.
+    pub name: Label,
+    /// How long it is left alone: it is dead, its quota is spent, or it is over a limit of its own.
+    pub parked: Option<Duration>,
 }
 
 // === impl Handle ===
@@ -59,6 +72,12 @@ impl Handle {
     #[must_use]
     pub fn hedges(&self) -> HedgeCounts {
         self.0.hedging.as_ref().map_or_else(HedgeCounts::default, Hedging::counts)
+    }
+
+    /// Returns what has become of requests for which there was no target.
+    #[must_use]
+    pub fn sheds(&self) -> ShedCounts {
+        self.0.shedding.counts()
     }
 
     /// Sends no new requests to the target called `name`; those under way end in their own time. Returns whether there is
@@ -88,6 +107,13 @@ impl Handle {
     /// that was set. Returns whether there is such a target.
     pub fn restore(&self, name: &Label) -> bool {
         self.with(name, Member::restore)
+    }
+
+    /// Forgets what is held against the credential called `credential` of the target called `name`: it was renewed. Returns
+    /// whether there are such a target and such a credential.
+    pub fn renew_credential(&self, name: &Label, credential: &Label) -> bool {
+        let mut has = false;
+        self.with(name, |member| has = member.renew_credential(credential)) && has
     }
 
     /// Takes what an active probe of the target called `name` came to at `now`: one that costs nothing, such as a list of
@@ -133,6 +159,9 @@ impl Handle {
 }
 
 fn report(member: &Member, now: Instant) -> TargetReport {
+    let names = member.target().credentials().iter().cloned();
+    let left = |until: Option<Instant>| until.map(|until| until.saturating_duration_since(now));
+    let parked_credentials = member.parked_credentials(now).into_iter().map(left);
     let weight = member.weight();
     let (parked, part) = match member.standing(now) {
         Standing::Parked(until) => (Some(until.saturating_duration_since(now)), 0.0),
@@ -149,5 +178,6 @@ fn report(member: &Member, now: Instant) -> TargetReport {
         pending: member.pending(),
         latency: member.latency(now).map(Duration::from_secs_f64),
         parked,
+        credentials: names.zip(parked_credentials).map(|(name, parked)| CredentialReport { name, parked }).collect(),
     }
 }

@@ -5,7 +5,9 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use buttress_core::{HttpClassify, HttpRefusal, HttpReplay, Refusal, Rewrite, Rewritten, Target};
 use tower_layer::Layer;
 
-use crate::{Admit, ConfigError, Handle, HealthPolicy, Hedge, Policy, RegionFailover, shared::Shared, vitals::Rests};
+use crate::{
+    Admit, ConfigError, Handle, HealthPolicy, Hedge, Policy, RegionFailover, line::Line, shared::Shared, vitals::Rests,
+};
 
 /// Tries another target at once when one fails. See the [crate docs](crate).
 ///
@@ -104,6 +106,18 @@ impl<R, W, C, M> RegionFailoverLayer<R, W, C, M> {
     #[must_use]
     pub fn hedge(mut self, hedge: Hedge) -> Self {
         self.settings.shared = Arc::new(self.settings.shared.with_hedge(hedge));
+        self
+    }
+
+    /// Lets a request that matters ([`Criticality`](buttress_core::Criticality)) wait for the first target to return, where all
+    /// have asked for time: for no longer than `longest`, nor beyond its deadline, and no more than `most` at a time. Off by
+    /// default.
+    ///
+    /// Those that wait are let go one after the other, 10 ms apart. To be set before the layer is used and its handle taken:
+    /// what was made before keeps its own.
+    #[must_use]
+    pub fn wait_for_return(mut self, longest: Duration, most: NonZeroU32) -> Self {
+        self.settings.shared = Arc::new(self.settings.shared.with_line(Line::new(longest, most)));
         self
     }
 

@@ -48,21 +48,43 @@
 //!     load; there is none while a fifth of the last 128 requests were slow, before 100 were seen, or while the request's
 //!     body is still on its way.
 //!
+//! 14. No more requests are sent to a target than it said that it can take ([`Headroom::fewest`]) until that limit returns,
+//!     those counted that are on their way. The next ones go elsewhere.
+//! 15. Where there is not enough for all, what matters least is refused first ([`Criticality`], in the request's extensions; who
+//!     says nothing is critical). While all targets are out or left alone, sheddable requests are refused at once, with the
+//!     time at which the first target returns; rule 9 is for the others alone. A request that found nobody to ask, or only
+//!     targets with too much to do, also keeps those that matter less away for a second after that, and for twice as long each
+//!     time it happens again soon, 32 s at most: what comes back is not theirs to take. `Sheddable` leaves a target with less
+//!     than 2 % of a limit to all others. [`Handle::sheds`] counts.
+//! 16. With [`RegionFailoverLayer::wait_for_return`], a critical request that finds all targets left alone by their own word
+//!     waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
+//!     time. They are let go 10 ms apart, `CriticalPlus` first, so that a target that turns the first away is not run over.
+//!
+//! 17. A target may have [several credentials](buttress_core::Target::with_credentials), by name. The [`Target`] that the rewrite
+//!     is given [says which](buttress_core::Target::credential). One that is dead or has no quota left is left alone by itself,
+//!     and another one of the same target may be tried at once; the target and its failure domain have not failed. Where
+//!     [each has limits of its own](buttress_core::Target::with_limits_by_credential), they are used in turn, and one that is over
+//!     its rate is left alone by itself too. Any other failure is the target's. What the end of a body tells later is the
+//!     target's as well.
+//!
 //! # When it refuses
 //!
 //! When several targets failed, no single answer is the truth. The layer then answers itself: `429` if all of them were
 //! throttling, with the soonest of their hints, and `503` otherwise; `504` if the deadline passed. If all of them are left
-//! alone for now, it is `503` with the time at which the first returns, and no attempt. If only one target was
+//! alone for now, it is `503` with the time at which the first returns, and no attempt; so it is for a request that is shed, which
+//! its caller, and no layer of the same process, is told to send again. If only one target was
 //! tried and it answered, or all say that they do not have the model, that answer is returned as it came.
 //!
 //! # Cancellation
 //!
-//! Dropping the future drops the attempts under way, and with them the requests to their targets.
+//! Dropping the future drops the attempts under way, and with them the requests to their targets; one that waits for a target
+//! gives back its place.
 //!
 //! # Cost
 //!
 //! Always ready: a target cannot be chosen before the request is seen, so each attempt makes a clone of the inner service
-//! ready. One [`CallContext`], where no layer further out has made it; one clone of request and service per attempt. A
+//! ready. One [`CallContext`], where no layer further out has made it and the request has a head to hold it, or its first
+//! attempt fails; one clone of request and service per attempt. A
 //! timer is registered only for an attempt that is not answered at once. Choosing allocates nothing, and with
 //! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
 //! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks. With hedging, a
@@ -98,20 +120,29 @@
 //! [`CallContext`]: buttress_core::CallContext
 //! [`AnswerReport`]: buttress_core::AnswerReport
 //! [`Headroom`]: buttress_core::Headroom
+//! [`Headroom::fewest`]: buttress_core::Headroom::fewest
+//! [`Criticality`]: buttress_core::Criticality
 
 mod affinity;
 mod aim;
 mod call;
+mod candidates;
 mod choice;
+mod credentials;
+mod ended;
 mod error;
 mod fleet;
 mod future;
 mod handle;
 mod health;
+mod health_policy;
 mod hedge;
+mod hedging;
 mod latency;
 mod layer;
 mod levels;
+mod line;
+mod load;
 mod member;
 mod policy;
 mod prober;
@@ -119,7 +150,9 @@ mod running;
 mod second;
 mod service;
 mod shared;
+mod shedding;
 mod sketch;
+mod story;
 #[cfg(test)]
 mod vectors;
 mod vitals;
@@ -130,13 +163,14 @@ pub use self::{
     affinity::Affinity,
     error::ConfigError,
     future::ResponseFuture,
-    handle::{Handle, TargetReport},
-    health::HealthPolicy,
+    handle::{CredentialReport, Handle, TargetReport},
+    health_policy::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},
     policy::Policy,
     prober::{Prober, Probing},
     service::RegionFailover,
     shared::Admit,
+    shedding::ShedCounts,
     vitals::Stance,
 };

@@ -4,17 +4,20 @@ use std::{
     num::NonZeroU32,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use buttress_core::{Attend, Class, Headroom, Label, Target, Verdict};
+use buttress_core::{Attend, Class, Label, Target, Verdict};
 use tokio::time::Instant;
 
 use crate::{
     HealthPolicy, Stance,
+    credentials::Credentials,
+    ended::Ended,
     latency::PeakEwma,
+    load::Load,
     vitals::{Rests, Standing, Vitals},
 };
 
@@ -22,35 +25,79 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Member {
     target: Target,
+    credentials: Credentials,
     policy: HealthPolicy,
     /// What an operator has set in the place of its capacity; 0 where nobody has.
     weighed: AtomicU32,
-    /// The requests under way there.
-    pending: AtomicU32,
+    under_way: Load,
+    /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
+    is_measured: AtomicBool,
     vitals: Mutex<Vitals>,
 }
 
 // === impl Member ===
 
 impl Member {
-    /// A failure counts as a latency of at least this, so that the faster a target fails the less it attracts.
-    const PENALTY: Duration = Duration::from_secs(5);
-
-    pub(crate) const fn new(target: Target, policy: HealthPolicy) -> Self {
-        let vitals = Mutex::new(Vitals::new(PeakEwma::new()));
-        Self { target, policy, weighed: AtomicU32::new(0), pending: AtomicU32::new(0), vitals }
+    pub(crate) fn new(target: Target, policy: HealthPolicy) -> Self {
+        let credentials = Credentials::of(&target);
+        let vitals = Mutex::new(Vitals::new(PeakEwma::new(), credentials.len()));
+        let (weighed, under_way, is_measured) = (AtomicU32::new(0), Load::new(), AtomicBool::new(false));
+        Self { target, credentials, policy, weighed, under_way, is_measured, vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
     pub(crate) fn renewed(&self, target: Target) -> Self {
-        let vitals = Mutex::new(self.vitals().clone());
+        let credentials = Credentials::of(&target);
+        let mut vitals = self.vitals().clone();
+        // What is known of a credential goes by its name.
+        let known = |name: &Label| self.target.credentials().iter().position(|other| other == name);
+        let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
+        vitals.credentials = target.credentials().iter().map(parked).collect();
+        let vitals = Mutex::new(vitals);
         let weighed = AtomicU32::new(self.weighed.load(Ordering::Relaxed));
         // What is under way under the old facts is counted there, and ends there.
-        Self { target, policy: self.policy, weighed, pending: AtomicU32::new(0), vitals }
+        let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
+        Self { target, credentials, policy: self.policy, weighed, under_way, is_measured, vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Returns the target as it is to be asked with each of its credentials, or as it is where there is nothing to choose.
+    pub(crate) fn faces(&self) -> &[Target] {
+        self.credentials.faces(&self.target)
+    }
+
+    /// Chooses the credential for a request that may go to the target as `open` says.
+    pub(crate) fn face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> Option<usize> {
+        if self.credentials.len() == 0 {
+            return open(&self.target).then_some(0);
+        }
+        let vitals = self.vitals();
+        let free = |face: &usize| vitals.is_credential_free(*face, now) && open(&self.faces()[*face]);
+        self.credentials.order().find(free)
+    }
+
+    /// Returns whether one of its credentials is free for a request that may go to the target as `open` says.
+    pub(crate) fn has_face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> bool {
+        if self.credentials.len() == 0 {
+            return open(&self.target);
+        }
+        let vitals = self.vitals();
+        let mut faces = self.faces().iter().enumerate();
+        faces.any(|(face, target)| vitals.is_credential_free(face, now) && open(target))
+    }
+
+    /// Returns until when each of its credentials is left alone.
+    pub(crate) fn parked_credentials(&self, now: Instant) -> Vec<Option<Instant>> {
+        self.vitals().credentials.iter().map(|until| until.filter(|until| now < *until)).collect()
+    }
+
+    /// Forgets what is held against one of its credentials. Returns whether it has that.
+    pub(crate) fn renew_credential(&self, name: &Label) -> bool {
+        let at = self.target.credentials().iter().position(|other| other == name);
+        at.is_some_and(|at| self.vitals().renew_credential(at))
     }
 
     /// Returns its weight beside the others.
@@ -63,15 +110,39 @@ impl Member {
     }
 
     pub(crate) fn pending(&self) -> u32 {
-        self.pending.load(Ordering::Relaxed)
+        self.under_way.all()
     }
 
     pub(crate) fn began(&self) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.under_way.began();
     }
 
-    pub(crate) fn left(&self) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+    /// Notes that an answer has begun, and goes on.
+    pub(crate) fn answered(&self) {
+        self.under_way.answered();
+    }
+
+    /// Notes that a request is over whose answer had not begun.
+    pub(crate) fn left_unanswered(&self) {
+        self.under_way.left_unanswered();
+    }
+
+    /// Takes one of the requests that the target can take by its own word. Returns whether there was one.
+    pub(crate) fn claim(&self, now: Instant) -> bool {
+        if !self.is_measured.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut vitals = self.vitals();
+        let claimed = vitals.claim(now);
+        self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
+        claimed
+    }
+
+    /// Gives back what was claimed for a request that was not sent.
+    pub(crate) fn unclaim(&self) {
+        if self.is_measured.load(Ordering::Relaxed) {
+            self.vitals().unclaim();
+        }
     }
 
     pub(crate) fn standing(&self, now: Instant) -> Standing {
@@ -133,37 +204,17 @@ impl Member {
     pub(crate) fn note(&self, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
         let (policy, mut vitals) = (&self.policy, self.vitals());
         let before = vitals.standing(policy, now);
-        let asked = attempt.class.hint.after.map(|after| after.min(rests.longest));
-        match attempt.class.verdict {
-            // Its head is all there is to tell it by, as long as it goes on.
-            Verdict::Success if attempt.goes_on => vitals.latency.observe(attempt.elapsed, now),
-            Verdict::Success => {
-                vitals.succeeded(policy, now);
-                vitals.latency.observe(attempt.elapsed, now);
-            }
-            Verdict::Slow => vitals.latency.observe(attempt.elapsed, now),
-            Verdict::Transient | Verdict::Truncated => {
-                vitals.failed(policy, now);
-                let penalty = Self::PENALTY.max(asked.unwrap_or_default()).max(attempt.elapsed);
-                vitals.latency.observe(penalty, now);
-                if let Some(asked) = asked {
-                    vitals.park(asked, now);
-                }
-            }
-            // Full as it was meant to be is no fault either, and no wait beyond the target's own word.
-            Verdict::RateLimited | Verdict::CapacityByDesign => vitals.park(asked.unwrap_or(rests.throttled), now),
-            Verdict::QuotaExhausted => vitals.park(asked.unwrap_or(rests.quota), now),
-            Verdict::CredentialDead => vitals.park(asked.unwrap_or(rests.credential), now),
-            Verdict::ModelGone => {
-                if let Some(model) = attempt.model {
-                    vitals.lack(model, rests.model, now);
-                }
-            }
-            // About the request, or the caller: they say nothing of the target.
-            _ => {}
-        }
+        attempt.tell(&mut vitals, policy, rests, now);
         if let Some(headroom) = attempt.headroom {
-            vitals.reckon(headroom, rests.longest, now);
+            match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
+                Some(credential) => vitals.reckon_credential(credential, headroom, rests.longest, now),
+                None => {
+                    // This one is answered, and counted there already.
+                    let others = self.under_way.unanswered().saturating_sub(1);
+                    vitals.reckon(headroom, others, rests.longest, now);
+                    self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
+                }
+            }
         }
         !matches!((before, vitals.standing(policy, now)), (Standing::Up(_), Standing::Up(_)))
     }
@@ -213,24 +264,13 @@ impl Member {
     pub(crate) fn restore(&self) {
         self.weighed.store(0, Ordering::Relaxed);
         let mut vitals = self.vitals();
-        *vitals = Vitals::new(vitals.latency);
+        *vitals = Vitals::new(vitals.latency, self.credentials.len());
     }
 
     fn vitals(&self) -> MutexGuard<'_, Vitals> {
         // Nothing that could panic leaves it half changed.
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What an attempt came to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended<'a> {
-    pub(crate) class: Class,
-    pub(crate) model: Option<&'a Label>,
-    pub(crate) elapsed: Duration,
-    /// Only the head of the answer has come, and whoever reads the rest will tell.
-    pub(crate) goes_on: bool,
-    pub(crate) headroom: Option<Headroom>,
 }
 
 // === impl Attend ===
@@ -244,12 +284,13 @@ impl Attend for Member {
             return;
         }
         drop(vitals);
-        let ended = Ended { class, model: None, elapsed: Duration::ZERO, goes_on: false, headroom: None };
+        // Whose credential it was is not known any more.
+        let ended = Ended::later(class);
         self.note(&Rests::DEFAULT, &ended, now);
     }
 
     fn ended(&self) {
-        self.left();
+        self.under_way.left();
     }
 }
 
@@ -257,7 +298,7 @@ impl Attend for Member {
 mod tests {
     use super::*;
     use crate::vitals::Share;
-    use buttress_core::{Outcome, RetryHint, Room};
+    use buttress_core::{Headroom, Outcome, RetryHint, Room};
 
     const RESTS: Rests = Rests::DEFAULT;
 
@@ -265,12 +306,12 @@ mod tests {
         Member::new(Target::named("east").unwrap(), HealthPolicy::DEFAULT)
     }
 
-    const fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
-        Ended { class, model, elapsed: Duration::from_millis(ms), goes_on: false, headroom: None }
+    fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
+        Ended { model, elapsed: Duration::from_millis(ms), ..Ended::later(class) }
     }
 
     const fn up(score: f64, ease: f64) -> Standing {
-        Standing::Up(Share { score, ease })
+        Standing::Up(Share { score, ease, scarce: None })
     }
 
     fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
@@ -368,10 +409,11 @@ mod tests {
         };
         let room = |left, secs| Headroom::default().with(Room::new(left, Some(1000), Duration::from_secs(secs)));
         answered(Some(room(19, 30)));
-        assert_eq!(member.standing(now), up(1.0, 0.1), "less than 2 % is little");
+        let scarce = Standing::Up(Share { score: 1.0, ease: 0.1, scarce: Some(now + Duration::from_secs(30)) });
+        assert_eq!(member.standing(now), scarce, "less than 2 % is little");
         assert_eq!(member.standing(now + Duration::from_secs(30)), up(1.0, 1.0));
         answered(None);
-        assert_eq!(member.standing(now), up(1.0, 0.1), "an answer that says nothing changes nothing");
+        assert_eq!(member.standing(now), scarce, "an answer that says nothing changes nothing");
         answered(Some(room(20, 30)));
         assert_eq!(member.standing(now), up(1.0, 1.0));
         answered(Some(room(0, 7)));

@@ -26,7 +26,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     /// Returns when the request is slow, if it is on its first attempt and may be sent to a second target.
     pub(crate) fn slow_at(&mut self, to: &Aim) -> Option<Instant> {
         let hedging = self.layer.settings.shared.hedging.as_ref()?;
-        if self.context.attempts_made() > 0 {
+        if self.story.attempts_made() > 0 {
             return None;
         }
         self.slow = Slow::Watched;
@@ -45,12 +45,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if !hedging.take(self.keys.route) {
             return None;
         }
-        let can = self.is_repeatable() && layer.replay.is_sent(&self.saved) && self.context.attempts_left() > 0;
+        let can = self.is_repeatable() && layer.replay.is_sent(&self.saved) && self.story.attempts_left() > 0;
         let target = first.member.target();
-        let next = if can { self.attempt(None, Some(target), Instant::now()).ok() } else { None };
+        let next = if can { self.attempt(&mut None, Some(target), Instant::now()).ok() } else { None };
         match next {
             // Taken last, since a target that the rewrite refuses costs no attempt.
-            Some(Next::Attempt(to, request)) if self.context.take_attempt() => {
+            Some(Next::Attempt(to, request)) if self.story.take_attempt() => {
                 debug!(upstream = %to.member.target().name(), slow = %target.name(), "second attempt");
                 Some((to, request))
             }
@@ -80,10 +80,10 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     }
 
     /// Records an attempt that is dropped because another one was faster.
-    pub(crate) fn lost(&self, under_way: &UnderWay) {
+    pub(crate) fn lost(&mut self, under_way: &UnderWay) {
         let (to, now) = (&under_way.to, Instant::now());
         let class = Class::new(Verdict::Cancelled, Outcome::Word("cancelled"));
         let elapsed = now.saturating_duration_since(to.begun);
-        self.context.record(Attempt::ended(to.member.target().clone(), class, elapsed, now));
+        self.story.record(Attempt::ended(to.target().clone(), class, elapsed, now));
     }
 }

@@ -5,12 +5,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use buttress_core::{CallContext, Classify, Mark, Refusal, Refuse, Replay, Rewrite};
+use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite};
 use tower_service::Service;
 
 use crate::{
     RegionFailoverLayer, ResponseFuture,
     call::{Call, Keys},
+    story::Story,
 };
 
 /// Tries another target at once when one fails. See the [crate docs](crate).
@@ -48,12 +49,13 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let layer = Arc::clone(&self.layer);
         let context = layer.replay.context(&mut request, layer.settings.allowance);
-        let context = context.unwrap_or_else(|| CallContext::new(layer.settings.allowance));
+        let class = layer.replay.criticality(&mut request);
+        let story = Story::new(context, layer.settings.allowance, class);
         let keys = layer.replay.inbound(&mut request).map_or_else(Keys::default, |head| {
             let extensions = head.extensions();
             Keys { affinity: extensions.get().copied(), route: extensions.get().copied() }
         });
         let (first, saved) = layer.replay.split(request);
-        ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, context, keys), first)
+        ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, story, keys), first)
     }
 }

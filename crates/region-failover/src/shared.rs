@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use buttress_core::Target;
 use tokio::time::Instant;
 
-use crate::{ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedge::Hedging, policy::Dice};
+use crate::{
+    ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedging::Hedging, line::Line, policy::Dice, shedding::Shedding,
+};
 
 /// What all services of one layer share: the targets, and the randomness of choices.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) dice: Dice,
     health: HealthPolicy,
     pub(crate) hedging: Option<Hedging>,
+    pub(crate) shedding: Shedding,
+    pub(crate) line: Option<Arc<Line>>,
 }
 
 /// Says whether a target may be asked: a circuit breaker, or whoever else knows. Any `Fn(&Target, Instant) -> bool` does.
@@ -32,7 +36,8 @@ impl Shared {
     pub(crate) fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
         let fleet = Fleet::new(checked(targets)?, HealthPolicy::DEFAULT, None);
         let fleet = ArcSwap::from_pointee(fleet);
-        Ok(Self { fleet, dice: Dice::new(0), health: HealthPolicy::DEFAULT, hedging: None })
+        let (dice, health, shedding) = (Dice::new(0), HealthPolicy::DEFAULT, Shedding::default());
+        Ok(Self { fleet, dice, health, hedging: None, shedding, line: None })
     }
 
     pub(crate) fn with_seed(&self, seed: u64) -> Self {
@@ -48,10 +53,16 @@ impl Shared {
         Self { hedging: Some(Hedging::new(hedge)), ..self.copy() }
     }
 
+    pub(crate) fn with_line(&self, line: Line) -> Self {
+        Self { line: Some(Arc::new(line)), ..self.copy() }
+    }
+
     fn copy(&self) -> Self {
-        let Self { dice, health, hedging, .. } = self;
+        let Self { dice, health, hedging, line, .. } = self;
         let hedging = hedging.as_ref().map(|hedging| Hedging::new(hedging.settings()));
-        Self { fleet: ArcSwap::new(self.fleet()), dice: Dice::new(dice.seed()), health: *health, hedging }
+        let (line, shedding) = (line.as_ref().map(|line| Arc::new(line.renewed())), Shedding::default());
+        let (fleet, dice) = (ArcSwap::new(self.fleet()), Dice::new(dice.seed()));
+        Self { fleet, dice, health: *health, hedging, shedding, line }
     }
 
     pub(crate) fn fleet(&self) -> Arc<Fleet> {

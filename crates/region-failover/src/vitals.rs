@@ -22,6 +22,10 @@ pub(crate) struct Vitals {
     pub(crate) outlier: bool,
     /// By its own word there is little left there until then.
     pub(crate) scarce: Option<Instant>,
+    /// Until when each of its credentials is left alone, where it has several.
+    pub(crate) credentials: Vec<Option<Instant>>,
+    /// How many requests it can take, and until when that holds, by its own word.
+    pub(crate) spare: Option<(u64, Instant)>,
 }
 
 /// What an operator wants of a target.
@@ -56,6 +60,8 @@ pub(crate) struct Share {
     /// The part of its load that it takes up: less than all while it comes back, while little is left there by its own word,
     /// and while it fails far more often than the others.
     pub(crate) ease: f64,
+    /// There is little left there until then.
+    pub(crate) scarce: Option<Instant>,
 }
 
 /// How long a target is left alone that has given no time of its own.
@@ -99,7 +105,7 @@ impl Vitals {
     /// In percent: a target with less than this left of one of its limits counts for less.
     const SCARCE: u8 = 2;
 
-    pub(crate) const fn new(latency: PeakEwma) -> Self {
+    pub(crate) fn new(latency: PeakEwma, credentials: usize) -> Self {
         Self {
             health: Health::new(),
             latency,
@@ -109,6 +115,8 @@ impl Vitals {
             window: Window::new(),
             outlier: false,
             scarce: None,
+            credentials: vec![None; credentials],
+            spare: None,
         }
     }
 
@@ -126,19 +134,49 @@ impl Vitals {
         }
     }
 
-    /// Goes by what the target says that it has left.
-    pub(crate) fn reckon(&mut self, headroom: Headroom, longest: Duration, now: Instant) {
+    /// Goes by what the target says that it has left. `unanswered` requests are on their way, which it may not know of.
+    pub(crate) fn reckon(&mut self, headroom: Headroom, unanswered: u32, longest: Duration, now: Instant) {
         if let Some(time) = headroom.used_up() {
             self.park(time.min(longest), now);
         }
         let scarce = headroom.scarcest().filter(|room| room.is_below(Self::SCARCE));
         self.scarce = scarce.and_then(|room| now.checked_add(room.returns.min(longest)));
+        // What is used up is parked.
+        let fewest = headroom.fewest().filter(|room| room.left > 0);
+        self.spare = fewest.and_then(|room| {
+            let until = now.checked_add(room.returns.min(longest))?;
+            Some((room.left.saturating_sub(u64::from(unanswered)), until))
+        });
     }
 
-    fn ease(&self, policy: &HealthPolicy, now: Instant) -> f64 {
-        let scarce = self.scarce.is_some_and(|until| now < until);
+    /// Goes by what one of its credentials has left, where each has limits of its own.
+    pub(crate) fn reckon_credential(&mut self, credential: usize, headroom: Headroom, longest: Duration, now: Instant) {
+        if let Some(time) = headroom.used_up() {
+            self.park_credential(credential, time.min(longest), now);
+        }
+    }
+
+    /// Takes one of the requests that it can take by its own word. Returns whether there was one.
+    pub(crate) fn claim(&mut self, now: Instant) -> bool {
+        self.spare = self.spare.filter(|(_, until)| now < *until);
+        let Some((left, _)) = &mut self.spare else { return true };
+        let less = left.checked_sub(1);
+        *left = less.unwrap_or(0);
+        less.is_some()
+    }
+
+    /// Gives back what was claimed.
+    pub(crate) fn unclaim(&mut self) {
+        if let Some((left, _)) = &mut self.spare {
+            *left = left.saturating_add(1);
+        }
+    }
+
+    fn share(&self, policy: &HealthPolicy, now: Instant) -> Share {
+        let scarce = self.scarce.filter(|until| now < *until);
         let less = |is: bool| if is { Self::LESS } else { 1.0 };
-        self.health.ease(policy, now) * less(scarce) * less(self.outlier)
+        let ease = self.health.ease(policy, now) * less(scarce.is_some()) * less(self.outlier);
+        Share { score: self.health.score(), ease, scarce }
     }
 
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
@@ -148,9 +186,15 @@ impl Vitals {
         if let Some(until) = self.parked.filter(|until| now < *until) {
             return Standing::Parked(until);
         }
+        if let Some((_, until)) = self.spare.filter(|(left, until)| *left == 0 && now < *until) {
+            return Standing::Parked(until);
+        }
+        if let Some(until) = self.first_credential(now) {
+            return Standing::Parked(until);
+        }
         match self.health.returns_at(policy, now) {
             Some(at) => Standing::Out(at),
-            None => Standing::Up(Share { score: self.health.score(), ease: self.ease(policy, now) }),
+            None => Standing::Up(self.share(policy, now)),
         }
     }
 
@@ -158,6 +202,27 @@ impl Vitals {
     pub(crate) fn park(&mut self, time: Duration, now: Instant) {
         let until = now.checked_add(time);
         self.parked = self.parked.max(until);
+    }
+
+    /// Parks one of its credentials. The longer of two times counts.
+    pub(crate) fn park_credential(&mut self, credential: usize, time: Duration, now: Instant) {
+        if let Some(parked) = self.credentials.get_mut(credential) {
+            *parked = (*parked).max(now.checked_add(time));
+        }
+    }
+
+    pub(crate) fn renew_credential(&mut self, credential: usize) -> bool {
+        self.credentials.get_mut(credential).map(|parked| *parked = None).is_some()
+    }
+
+    pub(crate) fn is_credential_free(&self, credential: usize, now: Instant) -> bool {
+        self.credentials.get(credential).is_some_and(|parked| parked.is_none_or(|until| until <= now))
+    }
+
+    /// Returns when the first of its credentials is free again, if none is.
+    fn first_credential(&self, now: Instant) -> Option<Instant> {
+        let all_parked = self.credentials.iter().all(|parked| parked.is_some_and(|until| now < until));
+        if all_parked { self.credentials.iter().copied().flatten().min() } else { None }
     }
 
     pub(crate) fn lack(&mut self, model: &Label, time: Duration, now: Instant) {

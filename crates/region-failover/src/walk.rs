@@ -69,6 +69,11 @@ impl Walk {
         };
     }
 
+    /// Returns whether all that was tried had too much to do.
+    pub(crate) const fn all_throttled(&self) -> bool {
+        self.all_throttled
+    }
+
     /// Says what the failures come to. `answered` tells whether the last one was an answer of its target, and `only`
     /// whether no other target was tried.
     pub(crate) fn sum(&self, answered: bool, only: bool) -> Verdicts {

@@ -23,6 +23,7 @@ use tower::{Layer, Service, service_fn};
 mod allowance;
 mod answers;
 mod bodies;
+mod credentials;
 mod deadlines;
 mod drops;
 mod hedging;
@@ -33,6 +34,7 @@ mod probing;
 mod repetition;
 mod rewriting;
 mod settings;
+mod shedding;
 mod sums;
 mod timeouts;
 
