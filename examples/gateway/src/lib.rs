@@ -20,6 +20,7 @@ mod routes;
 pub mod server;
 pub mod stack;
 mod tenants;
+mod unasked;
 
 pub use self::{
     config::{Config, ConfigError},

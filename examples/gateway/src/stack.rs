@@ -31,6 +31,7 @@ use crate::{
     probe::Asker,
     routes::Routes,
     tenants::{Book, Limiting, LimitsLayer, Tenants},
+    unasked::{Mark, without_usage},
 };
 
 /// The whole stack. The one box is here, at its edge.
@@ -99,7 +100,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         .layer(gate)
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
-        .service(Inspect::new(client));
+        .service(Mark(Inspect::new(client)));
     let edge = Edge { brief, callers, deadline: config.deadline };
     let stack = if config.streams.continue_elsewhere {
         let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
@@ -144,7 +145,7 @@ impl Edge {
             // To the head only: a stream may go on for as long as the model has something to say.
             .layer(DeadlineLayer::headers_only(deadline))
             .service(inner);
-        BoxCloneSyncService::new(stack.map_response(|response: Response<_>| response.map(AxumBody::new)))
+        BoxCloneSyncService::new(stack.map_response(|response: Response<_>| without_usage(response.map(AxumBody::new))))
     }
 }
 

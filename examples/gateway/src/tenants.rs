@@ -81,9 +81,17 @@ impl Tenants {
         self.book.store(Arc::new(book));
     }
 
-    /// Finds who sends `request`, by its headers.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Caller {
+    /// Finds who sends a request, by its headers, and takes out the one that names a tenant: it is not for targets.
+    pub(crate) fn find(&self, headers: &mut HeaderMap) -> Caller {
         let book = self.book.load();
+        let caller = self.who(&book, headers);
+        if let CallerBy::Header(name) = &book.by {
+            headers.remove(name);
+        }
+        caller
+    }
+
+    fn who(&self, book: &Book, headers: &HeaderMap) -> Caller {
         let shown = book.shown(headers);
         match shown.and_then(|shown| book.tenant(shown)) {
             Some((name, tier)) => Caller { key: self.fingerprint(name), tier: *tier },
