@@ -13,6 +13,7 @@ mod brief;
 pub mod config;
 pub mod demo;
 pub mod intake;
+mod learn;
 pub mod operator;
 mod probe;
 pub mod reload;

@@ -8,9 +8,10 @@ use gateway::{Config, reload::Reload};
 use http::{HeaderName, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::{
-    task::yield_now,
+    task::{JoinSet, yield_now},
     time::{Instant, timeout},
 };
+use tower::ServiceExt as _;
 
 use support::{Answer, CHAT, CHAT_PATH, FAR, Running, STREAM, read};
 
@@ -135,6 +136,27 @@ async fn a_stream_is_charged_at_its_end_by_what_it_has_used() {
 }
 
 #[tokio::test]
+async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_may_need() {
+    let running = two_tenants("tpm = 1000", "tpm = 100000").await;
+    let eager = CHAT.replace("\"messages\"", "\"max_tokens\":900,\"messages\"");
+    for _ in 0..20 {
+        assert_eq!(chat(&running, "b", &eager).await.status, 200);
+    }
+    running.break_region(0, Fault::Hang);
+    let client = running.client();
+    let mut waiting = JoinSet::new();
+    for _ in 0..2 {
+        let request = as_caller(&running, "x-tenant", "a", CHAT_PATH, &eager);
+        let client = client.clone();
+        waiting.spawn(async move { client.oneshot(request).await.is_ok() });
+    }
+    let both = running.regions[0].wait_for(|stats| stats.in_flight == 2);
+    timeout(FAR, both).await.expect("both are let in, although both may need 900 of 1000");
+    let left = left(&running, "a")[0];
+    assert!((900..1000).contains(&left), "{left}");
+}
+
+#[tokio::test]
 async fn a_target_can_be_asked_for_usage_without_the_caller_noticing() {
     let region = Simulator::builder().target("eastus").length(5..=5).start().await.expect("a port is free");
     let text = format!(
@@ -205,7 +227,7 @@ async fn the_header_that_names_a_tenant_does_not_reach_a_target() {
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-    let mut servers = tokio::task::JoinSet::new();
+    let mut servers = JoinSet::new();
     servers.spawn(async move { axum::serve(listener, app).await });
     let text = format!(
         "listen = \"127.0.0.1:0\"\n{BY_HEADER}[limits.default]\nrpm = 9\n\
