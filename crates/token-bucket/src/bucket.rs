@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Costs, Limit, Limits, limit::Rule};
+use crate::{Costs, Limit, Limits, Shortage, limit::Rule};
 
 /// The levels of all limits of one key.
 ///
@@ -27,17 +27,6 @@ pub struct Bucket {
 enum Levels {
     Few([i128; 2]),
     Many(Box<[i128]>),
-}
-
-/// Why costs cannot be taken from a [`Bucket`].
-#[derive(Clone, Debug)]
-pub struct Shortage {
-    limits: Limits,
-    /// One bit for each limit that was short.
-    short: u8,
-    /// The wait in nanoseconds, or `None` for ever.
-    wait: Option<u64>,
-    waits: [u64; Limits::MOST],
 }
 
 /// How one limit of a key stands.
@@ -79,7 +68,27 @@ impl Bucket {
             levels.iter_mut().zip(rules).for_each(take);
             return Ok(());
         }
-        Err(Shortage::new(limits, levels, costs))
+        Err(Shortage::new(limits, levels, |rule| rule.scaled(costs.amount(rule.dimension))))
+    }
+
+    /// Asks whether `costs` are within the share of one of `replicas` of what is there. What is larger than the share, and not
+    /// larger than the limit, is the whole share. Takes nothing.
+    #[cfg(feature = "redis")]
+    pub(crate) fn check_share(
+        &mut self,
+        limits: &Limits,
+        costs: &Costs,
+        replicas: u32,
+        now: u64,
+    ) -> Result<(), Shortage> {
+        self.refill(limits, now);
+        let need = |rule: &Rule| match rule.scaled(costs.amount(rule.dimension)) {
+            need if need > rule.capacity => need,
+            need => need.saturating_mul(i128::from(replicas)).min(rule.capacity),
+        };
+        let levels = self.levels.all();
+        let enough = levels.iter().zip(limits.rules()).all(|(level, rule)| *level >= need(rule));
+        if enough { Ok(()) } else { Err(Shortage::new(limits, levels, need)) }
     }
 
     /// Returns after how many nanoseconds `costs` can be taken, once all that is `before` them has been taken, or `None` if they
@@ -120,9 +129,17 @@ impl Bucket {
     }
 
     /// Lowers the level of every limit on `dimension` to what somebody else says is left, where it is higher. Where nothing is
-    /// left, the level is such that the bucket will not be full before `full_in` is over.
-    pub fn observe(&mut self, limits: &Limits, dimension: crate::Dimension, left: u64, full_in: Duration, now: u64) {
+    /// left, the level is such that the bucket will not be full before `full_in` is over. Returns whether a level was lowered.
+    pub fn observe(
+        &mut self,
+        limits: &Limits,
+        dimension: crate::Dimension,
+        left: u64,
+        full_in: Duration,
+        now: u64,
+    ) -> bool {
         self.refill(limits, now);
+        let mut lowered = false;
         let time = u64::try_from(full_in.as_nanos()).unwrap_or(u64::MAX);
         self.each(limits, |level, rule| {
             if rule.dimension != dimension {
@@ -130,8 +147,11 @@ impl Bucket {
             }
             let missing = i128::try_from(u128::from(time) * u128::from(rule.refill)).unwrap_or(i128::MAX);
             let by_time = if left == 0 { rule.capacity.saturating_sub(missing).max(rule.floor) } else { rule.capacity };
-            (*level).min(rule.scaled(left)).min(by_time)
+            let new = (*level).min(rule.scaled(left)).min(by_time);
+            lowered |= new < *level;
+            new
         });
+        lowered
     }
 
     /// Fits buckets under `old` limits to `new` ones. What was used of a limit stays used under the limit of the same name
@@ -157,6 +177,21 @@ impl Bucket {
             rule.capacity.saturating_sub(used).clamp(rule.floor, rule.capacity)
         });
         fitted
+    }
+
+    /// Returns how much is missing of each limit, in the numbers of its [rule](Rule).
+    #[cfg(feature = "redis")]
+    pub(crate) fn missing(&mut self, limits: &Limits, now: u64) -> impl Iterator<Item = i128> {
+        self.refill(limits, now);
+        self.levels.all().iter().zip(limits.rules()).map(|(level, rule)| rule.capacity - level)
+    }
+
+    /// Goes by what somebody else knows to be missing.
+    #[cfg(feature = "redis")]
+    pub(crate) fn learn(&mut self, limits: &Limits, missing: impl Iterator<Item = i128>, now: u64) {
+        self.last = now;
+        let levels = self.levels.all_mut().iter_mut().zip(limits.rules());
+        levels.zip(missing).for_each(|((level, rule), missing)| *level = rule.capacity - missing);
     }
 
     /// Returns whether all buckets are full: a key of which that is true can be forgotten, and nothing is lost.
@@ -192,7 +227,7 @@ impl Bucket {
     }
 
     #[inline]
-    fn each(&mut self, limits: &Limits, f: impl Fn(&i128, &Rule) -> i128) {
+    fn each(&mut self, limits: &Limits, mut f: impl FnMut(&i128, &Rule) -> i128) {
         self.levels.all_mut().iter_mut().zip(limits.rules()).for_each(|(level, rule)| *level = f(level, rule));
     }
 }
@@ -218,63 +253,5 @@ impl Levels {
             Self::Few(levels) => levels,
             Self::Many(levels) => levels,
         }
-    }
-}
-
-// === impl Shortage ===
-
-impl Shortage {
-    #[cold]
-    fn new(limits: &Limits, levels: &[i128], costs: &Costs) -> Self {
-        let mut shortage = Self { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
-        for (at, (level, rule)) in levels.iter().zip(limits.rules()).enumerate() {
-            let need = rule.scaled(costs.amount(rule.dimension));
-            if need > rule.capacity {
-                // Told at once, and told of this limit alone: no other one is worth waiting for.
-                let never = shortage.wait.is_none();
-                shortage.short = if never { shortage.short } else { 0 } | 1 << at;
-                shortage.wait = None;
-            } else if need > *level {
-                shortage.waits[at] = rule.time_for(need - level);
-                if let Some(wait) = &mut shortage.wait {
-                    *wait = shortage.waits[at].max(*wait);
-                    shortage.short |= 1 << at;
-                }
-            }
-        }
-        shortage
-    }
-
-    /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
-    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
-        self.limits.iter().enumerate().filter(|(at, _)| self.short & 1 << at != 0).map(|(_, limit)| limit)
-    }
-
-    /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
-    /// rounded up to nanoseconds.
-    #[must_use]
-    pub const fn wait(&self) -> Option<Duration> {
-        match self.wait {
-            Some(nanos) => Some(Duration::from_nanos(nanos)),
-            None => None,
-        }
-    }
-
-    /// Returns whether the costs are more than a bucket holds.
-    #[must_use]
-    pub const fn is_never(&self) -> bool {
-        self.wait.is_none()
-    }
-
-    /// Returns whether one of the limits that were short is a [quota](Limit::quota).
-    #[must_use]
-    pub fn is_quota(&self) -> bool {
-        self.limits().any(Limit::is_quota)
-    }
-
-    /// Returns how long the wait for one limit alone would be, if it was short.
-    pub(crate) fn wait_for(&self, name: &buttress_core::Label) -> Option<Duration> {
-        let at = self.limits.iter().position(|limit| limit.name() == name)?;
-        (self.short & 1 << at != 0 && self.wait.is_some()).then(|| Duration::from_nanos(self.waits[at]))
     }
 }

@@ -157,6 +157,13 @@ impl Costs {
         self
     }
 
+    /// Returns these costs so many times.
+    #[cfg(feature = "redis")]
+    pub(crate) fn times(mut self, number: u32) -> Self {
+        self.amounts.iter_mut().for_each(|amount| *amount = amount.saturating_mul(u64::from(number)));
+        self
+    }
+
     /// Returns the greater of both in each dimension.
     pub(crate) fn at_least(mut self, other: &Self) -> Self {
         self.amounts.iter_mut().zip(other.amounts).for_each(|(amount, least)| *amount = least.max(*amount));

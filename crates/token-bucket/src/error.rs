@@ -24,6 +24,9 @@ pub(crate) enum Reason {
     Late,
     /// Its deadline had passed when it came.
     Deadline,
+    /// Redis is away, and nobody passes without it.
+    #[cfg(feature = "redis")]
+    Away,
 }
 
 // === impl RateLimited ===
@@ -67,6 +70,16 @@ impl RateLimited {
         self.reason == Reason::Deadline
     }
 
+    /// Returns whether the call was refused because [shared limits](crate::TokenBucketLayer) could not be asked for, as with
+    /// `WhenAway::FailClosed`. Never without feature `redis`.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.reason == Reason::Away;
+        #[cfg(not(feature = "redis"))]
+        false
+    }
+
     pub(crate) fn standings(&self) -> &[Standing] {
         &self.standings
     }
@@ -78,6 +91,7 @@ impl RateLimited {
     fn kind(&self) -> RefusalKind {
         match () {
             () if self.is_deadline() => RefusalKind::DeadlineExceeded,
+            () if self.is_away() => RefusalKind::Unavailable,
             () if self.is_never() => RefusalKind::TooLarge,
             () if self.is_quota() => RefusalKind::QuotaExhausted,
             () => RefusalKind::RateLimited,
@@ -91,6 +105,7 @@ impl fmt::Display for RateLimited {
             RefusalKind::DeadlineExceeded => "the deadline passed before the call could wait for its turn",
             RefusalKind::TooLarge => "the request is larger than can ever be let in",
             RefusalKind::QuotaExhausted => "the quota is used up",
+            RefusalKind::Unavailable => "the store of the rate limits is away",
             _ if self.reason == Reason::Late => "the rate limit is reached, and there was not enough in time",
             _ => "the rate limit is reached",
         })?;
@@ -113,6 +128,7 @@ impl From<&RateLimited> for Refusal {
         match (error.kind(), error.wait) {
             (RefusalKind::RateLimited, Some(wait)) => refusal.with_retry_after(wait).retryable(),
             (RefusalKind::RateLimited, None) => refusal.retryable(),
+            (RefusalKind::Unavailable, _) => refusal.with_guessed_retry_after(Duration::from_secs(1)).retryable(),
             // It is worth knowing when, and not worth asking before.
             (RefusalKind::QuotaExhausted, Some(wait)) => refusal.with_retry_after(wait).hopeless(),
             _ => refusal.hopeless(),

@@ -41,6 +41,9 @@ enum State<S: Service<Req>, Req> {
         inner: S::Future,
         reservation: Option<Reservation>,
     },
+    // Boxed, since a round trip takes time in any case.
+    #[cfg(feature = "redis")]
+    Asking(Box<Asking<S, Req>>),
     // Boxed, since a timer is large, and who waits has time.
     Waiting(Pin<Box<Waiting<S, Req>>>),
     Refused(Box<RateLimited>, Fingerprint),
@@ -56,8 +59,21 @@ struct Waiting<S, Req> {
     /// It has had its turn, and waits for the inner service. What it had taken is somebody else's meanwhile.
     aside: bool,
     key: Fingerprint,
+    /// It is its turn, and Redis is asked.
+    #[cfg(feature = "redis")]
+    asks: Option<crate::ticket::Asks>,
     #[pin]
     timer: Sleep,
+}
+
+/// A call for which Redis is asked.
+#[cfg(feature = "redis")]
+struct Asking<S, Req> {
+    /// Ready.
+    service: S,
+    request: Option<Req>,
+    wish: crate::ticket::Wish,
+    asks: crate::ticket::Asks,
 }
 
 /// What comes of waiting.
@@ -76,9 +92,13 @@ impl<S: Service<Req>, M, P, C, E, Req> ResponseFuture<S, M, P, C, E, Req> {
     }
 
     pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        let (timer, key) = (sleep_until(ticket.until()), ticket.key());
-        let waiting = Waiting { service, request: Some(request), ticket, aside: false, key, timer };
-        Self { state: State::Waiting(Box::pin(waiting)), desk }
+        Self { state: State::waiting(service, request, ticket), desk }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn asking(service: S, request: Req, wish: crate::ticket::Wish, desk: Arc<Desk<M, P, C, E>>) -> Self {
+        let asks = crate::ticket::asks(&desk.limiter, wish.owner, wish.costs);
+        Self { state: State::Asking(Box::new(Asking { service, request: Some(request), wish, asks })), desk }
     }
 
     pub(crate) const fn refused(why: Box<RateLimited>, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
@@ -105,6 +125,8 @@ where
                     this.state.set(State::Done);
                     return Poll::Ready(this.desk.protocol.cover(result, reservation));
                 }
+                #[cfg(feature = "redis")]
+                StateProj::Asking(asking) => ready!(asking.poll(cx, &this.desk.limiter)),
                 StateProj::Waiting(waiting) => match ready!(waiting.as_mut().poll(cx)) {
                     Waited::Called(inner, reservation) => State::Called { inner, reservation: Some(reservation) },
                     Waited::Failed(error) => {
@@ -131,11 +153,58 @@ impl<S: Service<Req>, M, P, C, E, Req> fmt::Debug for ResponseFuture<S, M, P, C,
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Called { .. } => "called",
+            #[cfg(feature = "redis")]
+            State::Asking(_) => "asking",
             State::Waiting(_) => "waiting",
             State::Refused(..) => "refused",
             State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+// === impl State ===
+
+impl<S: Service<Req>, Req> State<S, Req> {
+    fn waiting(service: S, request: Req, ticket: Ticket) -> Self {
+        let (timer, key) = (sleep_until(ticket.until()), ticket.key());
+        Self::Waiting(Box::pin(Waiting {
+            service,
+            request: Some(request),
+            ticket,
+            aside: false,
+            key,
+            #[cfg(feature = "redis")]
+            asks: None,
+            timer,
+        }))
+    }
+}
+
+// === impl Asking ===
+
+#[cfg(feature = "redis")]
+impl<S, Req> Asking<S, Req> {
+    fn poll(&mut self, cx: &mut Context<'_>, limiter: &Arc<crate::limiter::Limiter>) -> Poll<State<S, Req>>
+    where
+        S: Service<Req> + Clone,
+    {
+        let outcome = ready!(self.asks.as_mut().poll(cx));
+        let request = self.request.take().expect("polled after completion");
+        Poll::Ready(match outcome {
+            Ok(taken) => {
+                let reservation = Reservation::new(Arc::clone(limiter), taken);
+                State::Called { inner: self.service.call(request), reservation: Some(reservation) }
+            }
+            Err(not) => match self.wish.enter(limiter, not, Instant::now()) {
+                Ok(ticket) => {
+                    debug!(key = %self.wish.owner.key, "queued");
+                    // Another clone: the instance that was made ready must not be what waits.
+                    State::waiting(self.service.clone(), request, ticket)
+                }
+                Err(why) => State::Refused(why, self.wish.owner.key),
+            },
+        })
     }
 }
 
@@ -164,7 +233,17 @@ impl<S, Req> Waiting<S, Req> {
             }
             let mut again = this.ticket.until();
             if !*this.aside {
-                match this.ticket.poll(cx.waker(), now) {
+                #[cfg(feature = "redis")]
+                let turn = match poll_turn(this.ticket, this.asks, cx, now) {
+                    Poll::Ready(turn) => turn,
+                    // It is bounded, and the deadline is looked at when it is over.
+                    Poll::Pending => return Poll::Pending,
+                };
+                #[cfg(not(feature = "redis"))]
+                let turn = this.ticket.poll(cx.waker(), now);
+                match turn {
+                    #[cfg(feature = "redis")]
+                    Turn::Ask => continue,
                     Turn::Never(shortage) => {
                         return Poll::Ready(Waited::Refused(this.ticket.refused(shortage, now)));
                     }
@@ -201,6 +280,26 @@ impl<S, Req> Waiting<S, Req> {
             ready!(poll_expired(this.timer.as_mut(), cx));
         }
     }
+}
+
+/// Polls for a turn. Where Redis is to be asked, it is.
+#[cfg(feature = "redis")]
+fn poll_turn(
+    ticket: &mut Ticket,
+    asks: &mut Option<crate::ticket::Asks>,
+    cx: &mut Context<'_>,
+    now: Instant,
+) -> Poll<Turn> {
+    let asked = match asks {
+        Some(asked) => asked,
+        None => match ticket.poll(cx.waker(), now) {
+            Turn::Ask => asks.insert(ticket.asks()),
+            turn => return Poll::Ready(turn),
+        },
+    };
+    let outcome = ready!(asked.as_mut().poll(cx));
+    *asks = None;
+    Poll::Ready(ticket.asked(outcome, Instant::now()))
 }
 
 /// Polls a timer that fires even in a task that never rests: the clock can always be asked, whatever share of the task's turn

@@ -36,7 +36,8 @@ impl LimitsHandle {
         self.limiter.shortage(owner(key), costs, now).map_or(Ok(()), Err)
     }
 
-    /// Takes `costs` from the buckets of `key`, or nothing. Calls that wait for them are not asked.
+    /// Takes `costs` from the buckets of `key`, or nothing. Calls that wait for them are not asked. Of shared limits it takes by what is
+    /// known here, and charges it in the background; `reserve_shared` asks.
     ///
     /// # Errors
     ///
@@ -46,6 +47,35 @@ impl LimitsHandle {
             Ok(taken) => Ok(Reservation::new(Arc::clone(&self.limiter), taken)),
             Err(shortage) => Err(shortage),
         }
+    }
+
+    /// Takes `costs` from the [shared](crate::SharedLimits) buckets of `key`, or nothing, as a call does. Calls that wait for them are
+    /// not asked.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing was taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while Redis is asked, `costs` may stay charged.
+    #[cfg(feature = "redis")]
+    pub async fn reserve_shared(&self, key: Fingerprint, costs: Costs) -> Result<Reservation, Box<crate::RateLimited>> {
+        crate::shared::reserve(&self.limiter, owner(key), costs).await
+    }
+
+    /// Returns the work that [shared limits](crate::SharedLimits) need in the background, once for each layer. It has nothing to do
+    /// where limits are not shared.
+    #[cfg(feature = "redis")]
+    pub fn sharing(&self) -> crate::Sharing {
+        crate::Sharing::new(&self.limiter)
+    }
+
+    /// Returns how calls under [shared limits](crate::SharedLimits) were decided, or `None` where limits are not shared.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn shared_counts(&self) -> Option<crate::SharedCounts> {
+        self.limiter.shared.as_ref().map(crate::shared::Store::counts)
     }
 
     /// Returns how the limits of a key stand. Those of a key that is not known are full.
@@ -88,8 +118,7 @@ impl LimitsHandle {
 
     /// Fills the buckets of a key. Calls that are under way are settled as if they had not been filled.
     pub fn reset(&self, key: Fingerprint, now: Instant) {
-        let now = self.limiter.nanos(now);
-        self.limiter.touch(key, |kept| kept.bucket = crate::Bucket::full(&kept.limits, now));
+        self.limiter.reset(key, now);
     }
 
     /// Lowers the level of `dimension` to what somebody else says is left: the provider, in the headers of an answer, where the

@@ -44,6 +44,8 @@ enum Fault {
     TooMany,
     Name,
     SameName,
+    #[cfg(feature = "redis")]
+    Inexact,
 }
 
 const MOST_TIERS: usize = 1_024;
@@ -60,6 +62,8 @@ impl TokenBucketLayer {
             max_keys: 100_000,
             queue: Queue::NONE,
             settling: Settling::default(),
+            #[cfg(feature = "redis")]
+            shared: None,
         };
         let desk = Desk {
             limiter: Limiter::new(&settings),
@@ -91,6 +95,19 @@ impl<M, P, C, E> TokenBucketLayer<M, P, C, E> {
     #[must_use]
     pub fn settling(self, settling: Settling) -> Self {
         self.set(|settings| settings.settling = settling)
+    }
+
+    /// Takes from buckets in Redis that replicas share, by the [secret](Self::secret) of `shared`: see
+    /// [`SharedLimits`](crate::SharedLimits). Spawn the [work in the background](LimitsHandle::sharing).
+    ///
+    /// # Errors
+    ///
+    /// Returns which limit cannot be shared, since a script cannot compute with it exactly.
+    #[cfg(feature = "redis")]
+    pub fn shared(mut self, shared: crate::SharedLimits) -> Result<Self, crate::ShareError> {
+        self.settings.tiers.iter().try_for_each(|(_, limits)| limits.exact().map(drop))?;
+        self.desk.secret = shared.secret;
+        Ok(self.set(|settings| settings.shared = Some(shared)))
     }
 
     /// Sets by what keys are hashed: drawn at random by default.
@@ -162,7 +179,7 @@ impl<M, P, K, T, W, E> TokenBucketLayer<M, P, Callers<K, T, W>, E> {
     /// # Errors
     ///
     /// Returns what is wrong if there are no tiers or more than 1,024, or if two have one name, or one is no
-    /// [`Label`].
+    /// [`Label`]; and if limits are to be shared that cannot be.
     pub fn tiered<'a, T2>(
         self,
         tiers: impl IntoIterator<Item = (&'a str, Limits)>,
@@ -179,6 +196,10 @@ impl<M, P, K, T, W, E> TokenBucketLayer<M, P, Callers<K, T, W>, E> {
         }
         if named.is_empty() {
             return Err(TierError(Fault::None));
+        }
+        #[cfg(feature = "redis")]
+        if self.settings.shared.is_some() && named.iter().any(|(_, limits)| limits.exact().is_err()) {
+            return Err(TierError(Fault::Inexact));
         }
         let layer = self.set(|settings| settings.tiers = named);
         Ok(layer.with_caller(|Callers { key, share, .. }| Callers { key, tier, share }))
@@ -225,6 +246,8 @@ impl fmt::Display for TierError {
             Fault::TooMany => "tiers: there are more than 1024",
             Fault::Name => "name of a tier: it must be 1 to 128 visible ASCII characters without commas and semicolons",
             Fault::SameName => "tiers: two have the same name",
+            #[cfg(feature = "redis")]
+            Fault::Inexact => "tiers: a limit is too large to be shared; see `SharedLimits`",
         })
     }
 }

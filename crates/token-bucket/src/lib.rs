@@ -135,13 +135,18 @@ mod queue;
 mod reservation;
 mod service;
 mod shard;
+#[cfg(feature = "redis")]
+mod shared;
+mod shortage;
 mod ticket;
 #[cfg(test)]
 mod vectors;
 
+#[cfg(feature = "redis")]
+pub use self::shared::{ShareError, SharedCounts, SharedLimits, Sharing, WhenAway};
 pub use self::{
     body::ResponseBody,
-    bucket::{Bucket, Shortage, Standing},
+    bucket::{Bucket, Standing},
     caller::{AsTheyCome, ByShare, Caller, Callers, OneTier, Share, Tier},
     costs::{Costs, Dimension, Estimate, OneRequest, Prices},
     error::RateLimited,
@@ -155,4 +160,5 @@ pub use self::{
     queue::Queue,
     reservation::{Charge, Reservation, Settling},
     service::TokenBucket,
+    shortage::Shortage,
 };

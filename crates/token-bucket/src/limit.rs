@@ -38,6 +38,9 @@ struct Rules {
     /// Tells these limits from all others, equal ones too.
     id: u64,
     rules: Box<[Rule]>,
+    /// The same as a script wants it, once somebody asks.
+    #[cfg(feature = "redis")]
+    exact: std::sync::OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
 }
 
 /// A limit as the arithmetic wants it: levels are counted in units times the period in nanoseconds, where every nanosecond
@@ -145,6 +148,12 @@ impl Limit {
         self.dimension
     }
 
+    /// Returns how much of an overrun is [remembered](Self::max_debt).
+    #[must_use]
+    pub const fn debt(&self) -> u64 {
+        self.max_debt
+    }
+
     /// Returns how much the bucket holds.
     #[must_use]
     pub const fn capacity(&self) -> u64 {
@@ -193,7 +202,13 @@ impl Limits {
             return Err(LimitError(Fault::SameName));
         }
         let rules = limits.into_iter().map(Rule::new).collect();
-        Ok(Self(Arc::new(Rules { id: NEXT.fetch_add(1, Ordering::Relaxed), rules })))
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::new(Rules {
+            id,
+            rules,
+            #[cfg(feature = "redis")]
+            exact: std::sync::OnceLock::new(),
+        })))
     }
 
     /// Returns the limits in their order.
@@ -204,6 +219,13 @@ impl Limits {
 
     pub(crate) fn id(&self) -> u64 {
         self.0.id
+    }
+
+    /// Returns these limits as a script can compute with them.
+    #[cfg(feature = "redis")]
+    pub(crate) fn exact(&self) -> Result<&crate::shared::Exact, crate::ShareError> {
+        let exact = self.0.exact.get_or_init(|| crate::shared::Exact::try_new(self.rules()));
+        exact.as_ref().map_err(Clone::clone)
     }
 
     #[inline]

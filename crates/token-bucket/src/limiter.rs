@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) max_keys: usize,
     pub(crate) queue: Queue,
     pub(crate) settling: Settling,
+    #[cfg(feature = "redis")]
+    pub(crate) shared: Option<crate::SharedLimits>,
 }
 
 /// The buckets of all keys.
@@ -45,6 +47,9 @@ pub(crate) struct Limiter {
     pub(crate) waiting: AtomicUsize,
     pub(crate) evicted: AtomicU64,
     pub(crate) overflowed: AtomicU64,
+    /// Where levels are, if they are not here. Then the buckets here are what is known of them.
+    #[cfg(feature = "redis")]
+    pub(crate) shared: Option<crate::shared::Store>,
     epoch: Instant,
 }
 
@@ -66,10 +71,24 @@ pub(crate) struct Owner {
 pub(crate) struct Taken {
     pub(crate) owner: Owner,
     pub(crate) costs: Costs,
-    /// Taken from what keys share for which there was no room.
-    overflow: bool,
+    pub(crate) source: Source,
     /// Under which limits.
-    limits: u64,
+    pub(crate) limits: u64,
+}
+
+/// Which buckets something was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The key's own.
+    Own,
+    /// What keys share for which there was no room.
+    Overflow,
+    /// Those in Redis.
+    #[cfg(feature = "redis")]
+    Shared,
+    /// The key's own, for lack of Redis, which had been away so many times.
+    #[cfg(feature = "redis")]
+    Away(u32),
 }
 
 /// Why nothing was taken.
@@ -78,6 +97,9 @@ pub(crate) enum Not {
     Short(Shortage),
     /// Others wait.
     Behind,
+    /// Redis is away, and nobody passes without it.
+    #[cfg(feature = "redis")]
+    Away,
 }
 
 /// More keys than this need more than one lock.
@@ -104,6 +126,8 @@ impl Limiter {
             waiting: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
+            #[cfg(feature = "redis")]
+            shared: settings.shared.as_ref().map(crate::shared::Store::new),
             epoch: Instant::now(),
         })
     }
@@ -126,6 +150,10 @@ impl Limiter {
 
     /// Takes `costs`, whoever waits.
     pub(crate) fn take(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Shortage> {
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared {
+            return self.take_here(store, owner, costs, now);
+        }
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let owner = Owner { tier: shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier), ..owner };
@@ -138,14 +166,14 @@ impl Limiter {
     }
 
     #[cold]
-    fn reserve_overflow(&self, owner: Owner, costs: Costs, now: u64) -> Result<Taken, Shortage> {
+    pub(crate) fn reserve_overflow(&self, owner: Owner, costs: Costs, now: u64) -> Result<Taken, Shortage> {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         debug!(key = %owner.key, "no room for the key");
         let mut kept = lock(&self.overflow);
         let shared = Owner { key: Fingerprint::NO_KEY, tier: 0 };
         self.refresh(&mut kept, shared, now);
         kept.reserve(&costs, now)?;
-        Ok(Taken { owner, costs, overflow: true, limits: kept.limits.id() })
+        Ok(Taken { source: Source::Overflow, ..Taken::new(owner, costs, kept.limits.id()) })
     }
 
     /// Replaces what was taken by what is `actual`. Returns who is to be woken.
@@ -153,28 +181,29 @@ impl Limiter {
         if *actual == taken.costs {
             return None;
         }
-        let now = self.nanos(now);
-        if taken.overflow {
-            self.settle_in(&mut lock(&self.overflow), taken, actual, now);
+        if taken.source == Source::Overflow {
+            Self::settle_in(&mut lock(&self.overflow), taken, actual, self.nanos(now));
             return None;
         }
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared {
+            return self.settle_shared(store, taken, actual, now);
+        }
+        let now = self.nanos(now);
         let key = taken.owner.key;
         let mut shard = self.shard(key);
         // A key that is not known has full buckets, and can only owe.
         let Some(kept) = self.kept(&mut shard, taken.owner, now) else {
             drop(shard);
-            self.settle_in(&mut lock(&self.overflow), taken, actual, now);
+            Self::settle_in(&mut lock(&self.overflow), taken, actual, now);
             return None;
         };
-        self.settle_in(kept, taken, actual, now);
+        Self::settle_in(kept, taken, actual, now);
         shard.first(key)
     }
 
-    fn settle_in(&self, kept: &mut Kept, taken: &Taken, actual: &Costs, now: u64) {
-        let same = kept.limits.id() == taken.limits;
-        // Under other limits than those it was taken under, only what was too little is taken: it may be that nothing was
-        // taken from these buckets, and then nothing can come back to them.
-        let reserved = if same { taken.costs } else { taken.costs.at_most(actual) };
+    fn settle_in(kept: &mut Kept, taken: &Taken, actual: &Costs, now: u64) {
+        let reserved = taken.reserved_under(&kept.limits, actual);
         kept.settle(&reserved, actual, now);
     }
 
@@ -258,7 +287,19 @@ impl Limiter {
 
 impl Taken {
     pub(crate) const fn new(owner: Owner, costs: Costs, limits: u64) -> Self {
-        Self { owner, costs, overflow: false, limits }
+        Self { owner, costs, source: Source::Own, limits }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) const fn out_of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Returns what counts as reserved under `limits`. Under other limits than those it was taken under, only what was too little is
+    /// taken: it may be that nothing was taken from these buckets, and then nothing can come back to them.
+    pub(crate) fn reserved_under(&self, limits: &Limits, actual: &Costs) -> Costs {
+        if limits.id() == self.limits { self.costs } else { self.costs.at_most(actual) }
     }
 }
 

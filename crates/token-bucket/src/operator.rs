@@ -20,6 +20,9 @@ const MOST_OVERRIDES: usize = 65_536;
 
 impl Limiter {
     pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
+        if !self.can_keep(&limits) {
+            return false;
+        }
         self.change(|rules| match rules.tiers.iter_mut().find(|(tier, _)| tier.as_str() == name) {
             Some((_, known)) => {
                 *known = limits;
@@ -30,6 +33,9 @@ impl Limiter {
     }
 
     pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
+        if limits.as_ref().is_some_and(|limits| !self.can_keep(limits)) {
+            return false;
+        }
         let done = self.change(|rules| match limits {
             Some(limits) if rules.overrides.len() < MOST_OVERRIDES || rules.overrides.contains_key(&key) => {
                 rules.overrides.insert(key, limits);
@@ -40,6 +46,25 @@ impl Limiter {
         });
         self.touch(key, |_| {});
         done
+    }
+
+    /// Returns whether levels under `limits` can be kept where they are to be kept.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_self, reason = "all can be kept here"))]
+    fn can_keep(&self, limits: &Limits) -> bool {
+        #[cfg(feature = "redis")]
+        return self.shared.is_none() || limits.exact().is_ok();
+        #[cfg(not(feature = "redis"))]
+        return limits.iter().len() > 0;
+    }
+
+    /// Fills the buckets of a key.
+    pub(crate) fn reset(&self, key: Fingerprint, now: Instant) {
+        let nanos = self.nanos(now);
+        self.touch(key, |kept| kept.bucket = Bucket::full(&kept.limits, nanos));
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared {
+            self.fill_there(store, Owner { key, tier: 0 });
+        }
     }
 
     fn change(&self, f: impl FnOnce(&mut Rules) -> bool) -> bool {
@@ -62,12 +87,19 @@ impl Limiter {
     }
 
     pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        let now = self.nanos(now);
+        let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
-        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, now) {
+        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
             let Kept { bucket, limits, .. } = kept;
-            bucket.observe(limits, dimension, left, full_in, now);
+            let lowered = bucket.observe(limits, dimension, left, full_in, nanos);
+            drop(shard);
+            #[cfg(feature = "redis")]
+            if let Some(store) = self.shared.as_ref().filter(|_| lowered) {
+                self.lower_there(store, owner.key, now);
+            }
+            #[cfg(not(feature = "redis"))]
+            let _ = lowered;
         }
     }
 

@@ -61,6 +61,10 @@ where
         let owner = Owner { key: desk.caller.key(&request, &desk.secret), tier };
         let costs = desk.estimate.estimate(&request);
         let now = Instant::now();
+        #[cfg(feature = "redis")]
+        if desk.limiter.shared.is_some() {
+            return self.call_shared(request, owner, costs, now);
+        }
         match desk.limiter.reserve(owner, costs, now) {
             Ok(taken) => {
                 // Before the call, so that a panic in it settles it.
@@ -73,6 +77,47 @@ where
 }
 
 impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
+    /// Calls if it is known here that there is enough, and asks Redis if nothing is known.
+    #[cfg(feature = "redis")]
+    fn call_shared<Req>(
+        &mut self,
+        request: Req,
+        owner: Owner,
+        costs: Costs,
+        now: Instant,
+    ) -> ResponseFuture<S, M, P, C, E, Req>
+    where
+        S: Service<Req>,
+        P: Protocol<Req>,
+        C: Caller<Req>,
+    {
+        let desk = Arc::clone(&self.desk);
+        let store = desk.limiter.shared.as_ref().expect("limits are shared, or this were not called");
+        match desk.limiter.here(store, owner, costs, now) {
+            crate::shared::Here::Taken(taken) => {
+                let reservation = Reservation::new(Arc::clone(&desk.limiter), taken);
+                ResponseFuture::called(self.inner.call(request), reservation, desk)
+            }
+            crate::shared::Here::Not(not) => self.wait(request, owner, costs, not, now),
+            crate::shared::Here::Ask => {
+                let wish = self.wish(&request, owner, costs);
+                // What was made ready stays with the call: a round trip is bounded, and short.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::asking(ready, request, wish, desk)
+            }
+        }
+    }
+
+    fn wish<Req>(&self, request: &Req, owner: Owner, costs: Costs) -> Wish
+    where
+        P: Protocol<Req>,
+        C: Caller<Req>,
+    {
+        let (flow, weight) = self.desk.caller.share(request, &self.desk.secret);
+        Wish { owner, costs, flow, weight, deadline: self.desk.protocol.deadline(request) }
+    }
+
     #[inline(never)]
     fn wait<Req>(
         &mut self,
@@ -88,9 +133,7 @@ impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
         C: Caller<Req>,
     {
         let desk = Arc::clone(&self.desk);
-        let (flow, weight) = desk.caller.share(&request, &desk.secret);
-        let deadline = desk.protocol.deadline(&request);
-        let wish = Wish { owner, costs, flow, weight, deadline };
+        let wish = self.wish(&request, owner, costs);
         match wish.enter(&desk.limiter, not, now) {
             Ok(ticket) => {
                 debug!(key = %owner.key, "queued");

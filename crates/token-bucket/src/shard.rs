@@ -13,6 +13,9 @@ use crate::{Bucket, Costs, Fingerprint, Limits, Shortage, queue::Line};
 pub(crate) struct Shard {
     pub(crate) kept: HashMap<Fingerprint, Kept, BuildHasherDefault<AsItIs>>,
     pub(crate) lines: HashMap<Fingerprint, Line, BuildHasherDefault<AsItIs>>,
+    /// What is known here of levels that are kept elsewhere: of some of the keys above, and of no others.
+    #[cfg(feature = "redis")]
+    pub(crate) near: HashMap<Fingerprint, crate::shared::Near, BuildHasherDefault<AsItIs>>,
     /// So many new keys may come before full buckets are looked for again: there were few.
     skip: usize,
 }
@@ -38,7 +41,13 @@ impl Shard {
     /// Forgets keys whose buckets are full: a bucket that is made anew is full, so nothing is lost. Returns how many.
     pub(crate) fn sweep(&mut self, now: u64) -> usize {
         let before = self.kept.len();
-        self.kept.retain(|_, kept| kept.waiting || !kept.bucket.is_full(&kept.limits, now));
+        #[cfg(feature = "redis")]
+        let busy = |key: &Fingerprint| self.near.get(key).is_some_and(crate::shared::Near::is_busy);
+        #[cfg(not(feature = "redis"))]
+        let busy = |_: &Fingerprint| false;
+        self.kept.retain(|key, kept| kept.waiting || busy(key) || !kept.bucket.is_full(&kept.limits, now));
+        #[cfg(feature = "redis")]
+        self.near.retain(|key, _| self.kept.contains_key(key));
         before - self.kept.len()
     }
 

@@ -40,6 +40,9 @@ pub(crate) enum Turn {
     Later(Instant),
     /// Another has its place, or it can never pass any more.
     Never(Option<Shortage>),
+    /// It is its turn, and Redis is to be asked. See [`Ticket::asked`].
+    #[cfg(feature = "redis")]
+    Ask,
 }
 
 /// A call that wants to wait.
@@ -65,6 +68,8 @@ impl Wish {
         let shortage = match not {
             Not::Short(shortage) => Some(shortage),
             Not::Behind => None,
+            #[cfg(feature = "redis")]
+            Not::Away => return Err(refused(limiter, owner, Reason::Away, None, None, now)),
         };
         let refuse = |reason, wait| {
             // Who is behind others is told what it lacks, if it lacks anything by itself.
@@ -129,6 +134,21 @@ struct LinedUp {
     wait: Option<u64>,
 }
 
+/// A question to Redis. Boxed, since it is large, and a round trip takes much longer.
+#[cfg(feature = "redis")]
+pub(crate) type Asks = std::pin::Pin<Box<dyn Future<Output = Result<Taken, Not>> + Send>>;
+
+#[cfg(feature = "redis")]
+pub(crate) fn asks(limiter: &Arc<Limiter>, owner: Owner, costs: Costs) -> Asks {
+    let limiter = Arc::clone(limiter);
+    Box::pin(async move {
+        match &limiter.shared {
+            Some(store) => limiter.ask(store, owner, costs).await,
+            None => Err(Not::Away),
+        }
+    })
+}
+
 pub(crate) fn deadline_of<B>(request: &http::Request<B>) -> Option<Instant> {
     CallContext::of(request)?.deadline()
 }
@@ -170,6 +190,17 @@ impl Ticket {
             line.remember(self.place, waker);
             return Turn::Later(self.until);
         }
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.limiter.shared {
+            // Before it is asked: what comes back in between must not be missed.
+            line.remember(self.place, waker);
+            drop(guard);
+            return match self.limiter.here_in_turn(store, self.owner, self.costs, now) {
+                crate::shared::Here::Ask => Turn::Ask,
+                crate::shared::Here::Taken(taken) => self.asked(Ok(taken), now),
+                crate::shared::Here::Not(not) => self.asked(Err(not), now),
+            };
+        }
         // A key that somebody waits for is kept; `kept` fits it to rules that changed.
         let Some(kept) = self.limiter.kept(shard, self.owner, nanos) else {
             return Turn::Later(self.until);
@@ -200,6 +231,45 @@ impl Ticket {
                 }
             },
         }
+    }
+
+    /// Goes by what was said to this call when it was its turn.
+    #[cfg(feature = "redis")]
+    pub(crate) fn asked(&mut self, outcome: Result<Taken, Not>, now: Instant) -> Turn {
+        match outcome {
+            Ok(taken) => {
+                let mut shard = self.limiter.shard(self.owner.key);
+                if let Some(line) = shard.lines.get_mut(&self.owner.key) {
+                    line.served(self.place);
+                }
+                let next = shard.left(self.owner.key);
+                drop(shard);
+                if std::mem::replace(&mut self.at, At::Gone) == At::Line {
+                    self.limiter.end_to_wait();
+                }
+                next.into_iter().for_each(Waker::wake);
+                Turn::Now(Reservation::new(Arc::clone(&self.limiter), taken))
+            }
+            Err(Not::Short(shortage)) => match shortage.wait().and_then(|wait| now.checked_add(wait)) {
+                // Redis counts in microseconds.
+                Some(at) => Turn::Later(at + Duration::from_micros(1)),
+                None => {
+                    self.leave();
+                    Turn::Never(Some(shortage))
+                }
+            },
+            Err(Not::Behind) => Turn::Later(now + Duration::from_millis(1)),
+            Err(Not::Away) => {
+                self.leave();
+                Turn::Never(None)
+            }
+        }
+    }
+
+    /// Returns what is to be asked of Redis.
+    #[cfg(feature = "redis")]
+    pub(crate) fn asks(&self) -> Asks {
+        asks(&self.limiter, self.owner, self.costs)
     }
 
     /// Gives back what was taken and lets the next go, but keeps the place.

@@ -1,0 +1,136 @@
+//! What happens while Redis is away.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{
+    near::{Near, Spent},
+    store::Store,
+};
+use crate::{
+    Bucket, Costs, Fingerprint, WhenAway,
+    limiter::{Limiter, Not, Owner, Source, Taken, lock},
+    shard::{Kept, Shard},
+};
+
+// === impl Limiter ===
+
+impl Limiter {
+    /// Decides without Redis.
+    pub(crate) fn by_itself(&self, store: &Store, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Not> {
+        self.decide(store, owner, costs, now, |limiter, key, now| {
+            let mut shard = limiter.shard(key);
+            let (kept, near) = limiter.known(&mut shard, owner, now)?;
+            near.spent(kept, now).settle(&Costs::ZERO, &costs.times(store.replicas.get()), now);
+            let epoch = store.epoch.load(Ordering::Acquire);
+            store.spent.store(true, Ordering::Release);
+            Some(Source::Away(epoch))
+        })
+    }
+
+    /// Decides for a call for which Redis was asked in vain. A server that is frozen or slow does what it was asked for in the
+    /// end, so that it is charged there.
+    pub(crate) fn after_timeout(&self, store: &Store, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Not> {
+        self.decide(store, owner, costs, now, |_, _, _| Some(Source::Shared))
+    }
+
+    fn decide(
+        &self,
+        store: &Store,
+        owner: Owner,
+        costs: Costs,
+        now: Instant,
+        charge: impl FnOnce(&Self, Fingerprint, u64) -> Option<Source>,
+    ) -> Result<Taken, Not> {
+        store.counters.away.fetch_add(1, Ordering::Relaxed);
+        debug!(key = %owner.key, policy = ?store.away, "decided without redis");
+        if store.away == WhenAway::FailClosed {
+            return Err(Not::Away);
+        }
+        let nanos = self.nanos(now);
+        let mut shard = self.shard(owner.key);
+        let Some((kept, near)) = self.known(&mut shard, owner, nanos) else {
+            drop(shard);
+            return self.reserve_overflow(owner, costs, nanos).map_err(Not::Short);
+        };
+        if store.away == WhenAway::LocalShare {
+            let replicas = store.replicas.get();
+            kept.bucket.check_share(&kept.limits, &costs, replicas, nanos).map_err(Not::Short)?;
+            kept.settle(&Costs::ZERO, &costs.times(replicas), nanos);
+            // What is charged here as often as there are replicas says nothing once Redis is back.
+            near.believed_until = 0;
+        }
+        let limits = kept.limits.id();
+        drop(shard);
+        let source = charge(self, owner.key, nanos).unwrap_or(Source::Shared);
+        Ok(Taken::new(owner, costs, limits).out_of(source))
+    }
+
+    /// Settles what was taken while Redis was away, if it still is.
+    pub(crate) fn settle_by_itself(
+        &self,
+        store: &Store,
+        shard: &mut Shard,
+        taken: &Taken,
+        actual: &Costs,
+        now: u64,
+    ) -> bool {
+        let Source::Away(epoch) = taken.source else { return false };
+        let Some((kept, near)) = self.known(shard, taken.owner, now) else { return false };
+        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.limits) else { return false };
+        if epoch != store.epoch.load(Ordering::Acquire) {
+            return false;
+        }
+        let [reserved, actual] = [taken.costs, *actual].map(|costs| costs.times(store.replicas.get()));
+        spent.settle(&reserved, &actual, now);
+        if store.away == WhenAway::LocalShare && kept.limits.id() == taken.limits {
+            kept.settle(&reserved, &actual, now);
+        }
+        true
+    }
+
+    /// Takes out what was used while Redis was away, to be charged to it.
+    pub(crate) fn collect_spent(&self, store: &Store, now: Instant) {
+        if !store.spent.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        // First: who settles from now on does so in Redis.
+        store.epoch.fetch_add(1, Ordering::AcqRel);
+        let now = self.nanos(now);
+        for shard in &self.shards {
+            for (key, near) in &mut lock(shard).near {
+                let Some(mut spent) = near.spent.take() else { continue };
+                if let Ok(exact) = spent.limits.exact() {
+                    let missing = spent.bucket.missing(&spent.limits, now);
+                    let share = exact.share(missing, store.replicas.get());
+                    store.outbox.settle(*key, spent.limits.clone(), share);
+                }
+            }
+        }
+    }
+}
+
+// === impl Near ===
+
+impl Near {
+    fn spent(&mut self, kept: &Kept, now: u64) -> &mut Spent {
+        let spent = self.spent.get_or_insert_with(|| {
+            Box::new(Spent { bucket: Bucket::full(&kept.limits, now), limits: kept.limits.clone() })
+        });
+        if spent.limits.id() != kept.limits.id() {
+            spent.bucket = spent.bucket.refit(&spent.limits, &kept.limits, now);
+            spent.limits = kept.limits.clone();
+        }
+        spent
+    }
+}
+
+// === impl Spent ===
+
+impl Spent {
+    fn settle(&mut self, reserved: &Costs, actual: &Costs, now: u64) {
+        self.bucket.settle(&self.limits, reserved, actual, now);
+    }
+}

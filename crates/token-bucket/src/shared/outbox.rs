@@ -1,0 +1,93 @@
+//! What waits to be sent to Redis.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{exact::Parts, script::Change};
+use crate::{Fingerprint, Limits, limiter::lock};
+
+/// What waits to be sent to Redis.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: Mutex<VecDeque<Due>>,
+    /// The keys that have leases, and when they end.
+    leased: Mutex<VecDeque<(u64, Fingerprint)>>,
+    pub(crate) more: Notify,
+    under_way: AtomicUsize,
+    numbers: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) settled: AtomicU64,
+}
+
+/// A change that waits to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) key: Fingerprint,
+    pub(crate) limits: Limits,
+    pub(crate) change: Change,
+    /// When it was first sent, if it was.
+    pub(crate) tried: Option<Instant>,
+}
+
+const MOST: usize = 65_536;
+
+// === impl Outbox ===
+
+impl Outbox {
+    /// Takes or gives back in the background. It is done once, however often it is sent.
+    pub(crate) fn settle(&self, key: Fingerprint, limits: Limits, change: Parts) {
+        if change.iter().any(|part| *part != 0) {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            self.push(Due { key, limits, change: Change::Settle(change, number), tried: None });
+        }
+    }
+
+    pub(crate) fn push(&self, due: Due) {
+        self.put_back(due);
+        self.more.notify_one();
+    }
+
+    /// Keeps what could not be sent until somebody looks for it again.
+    pub(crate) fn put_back(&self, due: Due) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() < MOST {
+            waiting.push_back(due);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes up to `most` out.
+    pub(crate) fn first(&self, most: usize) -> Vec<Due> {
+        let mut waiting = lock(&self.waiting);
+        let most = most.min(waiting.len());
+        self.under_way.fetch_add(most, Ordering::Relaxed);
+        waiting.drain(..most).collect()
+    }
+
+    /// So many of those that were taken out are done with, or back.
+    pub(crate) fn back(&self, number: usize) {
+        self.under_way.fetch_sub(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.waiting).len() + self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that `key` has a lease.
+    pub(crate) fn leased(&self, until: u64, key: Fingerprint) {
+        lock(&self.leased).push_back((until, key));
+    }
+
+    /// Returns a key whose lease ended by `now`, as far as is known.
+    pub(crate) fn ended(&self, now: u64) -> Option<Fingerprint> {
+        lock(&self.leased).pop_front_if(|(until, _)| *until <= now).map(|(_, key)| key)
+    }
+}

@@ -1,0 +1,74 @@
+//! Why costs cannot be taken.
+
+use std::time::Duration;
+
+use crate::{Limit, Limits, limit::Rule};
+
+/// Why costs cannot be taken from a [`Bucket`](crate::Bucket).
+#[derive(Clone, Debug)]
+pub struct Shortage {
+    limits: Limits,
+    /// One bit for each limit that was short.
+    short: u8,
+    /// The wait in nanoseconds, or `None` for ever.
+    wait: Option<u64>,
+    waits: [u64; Limits::MOST],
+}
+
+// === impl Shortage ===
+
+impl Shortage {
+    #[cold]
+    pub(crate) fn new(limits: &Limits, levels: &[i128], need: impl Fn(&Rule) -> i128) -> Self {
+        let mut shortage = Self { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
+        for (at, (level, rule)) in levels.iter().zip(limits.rules()).enumerate() {
+            let need = need(rule);
+            if need > rule.capacity {
+                // Told at once, and told of this limit alone: no other one is worth waiting for.
+                let never = shortage.wait.is_none();
+                shortage.short = if never { shortage.short } else { 0 } | 1 << at;
+                shortage.wait = None;
+            } else if need > *level {
+                shortage.waits[at] = rule.time_for(need - level);
+                if let Some(wait) = &mut shortage.wait {
+                    *wait = shortage.waits[at].max(*wait);
+                    shortage.short |= 1 << at;
+                }
+            }
+        }
+        shortage
+    }
+
+    /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.limits.iter().enumerate().filter(|(at, _)| self.short & 1 << at != 0).map(|(_, limit)| limit)
+    }
+
+    /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
+    /// rounded up to nanoseconds.
+    #[must_use]
+    pub const fn wait(&self) -> Option<Duration> {
+        match self.wait {
+            Some(nanos) => Some(Duration::from_nanos(nanos)),
+            None => None,
+        }
+    }
+
+    /// Returns whether the costs are more than a bucket holds.
+    #[must_use]
+    pub const fn is_never(&self) -> bool {
+        self.wait.is_none()
+    }
+
+    /// Returns whether one of the limits that were short is a [quota](Limit::quota).
+    #[must_use]
+    pub fn is_quota(&self) -> bool {
+        self.limits().any(Limit::is_quota)
+    }
+
+    /// Returns how long the wait for one limit alone would be, if it was short.
+    pub(crate) fn wait_for(&self, name: &buttress_core::Label) -> Option<Duration> {
+        let at = self.limits.iter().position(|limit| limit.name() == name)?;
+        (self.short & 1 << at != 0 && self.wait.is_some()).then(|| Duration::from_nanos(self.waits[at]))
+    }
+}

@@ -1,0 +1,9 @@
+//! Replicas that share limits, each with its own layer and client, on one real Redis.
+#![cfg(feature = "redis")]
+
+mod contract;
+mod decisions;
+mod faults;
+mod leases;
+mod service;
+mod support;

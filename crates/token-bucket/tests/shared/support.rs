@@ -1,0 +1,220 @@
+//! What the tests share.
+
+use std::{
+    future::Future,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use buttress_redis::{Config, Namespace, Redis};
+use buttress_token_bucket::{
+    Costs, Dimension, Fingerprint, Limit, Limits, LimitsHandle, RateLimited, Reservation, Secret, SharedCounts,
+    SharedLimits, TokenBucketLayer,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, UnixStream},
+    runtime::{Handle, Runtime},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, timeout},
+};
+
+/// The bound of a call to Redis in these tests. Generous towards a machine with much to do.
+pub(crate) const BOUND: Duration = Duration::from_millis(100);
+/// The longest that a call with that bound may take here: what the machine adds is not what is tested.
+pub(crate) const SLOWEST: Duration = Duration::from_millis(600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const SECRET: Secret = Secret::new([5; 16]);
+
+/// One process of several: a layer, its work in the background, and a client of its own.
+pub(crate) struct Replica {
+    pub(crate) layer: TokenBucketLayer,
+    pub(crate) handle: LimitsHandle,
+    pub(crate) redis: Redis,
+    work: JoinHandle<()>,
+}
+
+impl Replica {
+    pub(crate) async fn start(url: String, limits: impl Into<Limits>) -> Self {
+        Self::start_with(url, limits, |shared| shared).await
+    }
+
+    pub(crate) async fn start_with(
+        url: String,
+        limits: impl Into<Limits>,
+        set: impl FnOnce(SharedLimits) -> SharedLimits,
+    ) -> Self {
+        Self::start_on(config(url), limits, set).await
+    }
+
+    /// Starts one that waits for Redis for as long as a busy machine needs: where nothing is to be away, nothing is.
+    pub(crate) async fn start_patient(
+        url: String,
+        limits: impl Into<Limits>,
+        set: impl FnOnce(SharedLimits) -> SharedLimits,
+    ) -> Self {
+        Self::start_on(config(url).command_timeout(Duration::from_secs(20)), limits, set).await
+    }
+
+    async fn start_on(
+        config: Config,
+        limits: impl Into<Limits>,
+        set: impl FnOnce(SharedLimits) -> SharedLimits,
+    ) -> Self {
+        let redis = connected(config).await;
+        let shared = set(shared(redis.clone()));
+        let layer = TokenBucketLayer::new(limits).shared(shared).expect("they can be shared");
+        let handle = layer.handle();
+        let work = Handle::current().spawn(handle.sharing());
+        Self { layer, handle, redis, work }
+    }
+
+    pub(crate) async fn ask(&self, costs: Costs) -> Result<Reservation, Box<RateLimited>> {
+        self.handle.reserve_shared(Fingerprint::SHARED, costs).await
+    }
+
+    /// Asks, and keeps what it gets.
+    pub(crate) async fn passes(&self, costs: Costs) -> bool {
+        self.ask(costs).await.map(Reservation::keep).is_ok()
+    }
+
+    /// Asks until it is refused, and returns how often it was not.
+    pub(crate) async fn exhaust(&self, costs: Costs) -> u64 {
+        let mut passed = 0;
+        while self.passes(costs).await {
+            passed += 1;
+            assert!(passed < 1_000_000, "there is no limit");
+        }
+        passed
+    }
+
+    pub(crate) fn counts(&self) -> SharedCounts {
+        self.handle.shared_counts().expect("limits are shared")
+    }
+
+    /// Waits until all that waits has been written.
+    pub(crate) async fn written(&self) {
+        until(|| self.counts().waiting == 0).await;
+    }
+
+    /// Stops the work in the background, as a crash does.
+    pub(crate) fn crash(&self) {
+        self.work.abort();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+pub(crate) fn shared(redis: Redis) -> SharedLimits {
+    let namespace = Namespace::try_new("t").expect("allowed");
+    SharedLimits::new(redis, &namespace, "tenants".try_into().expect("a label"), SECRET).replicas(three())
+}
+
+pub(crate) fn three() -> NonZeroU32 {
+    NonZeroU32::new(3).expect("not zero")
+}
+
+pub(crate) fn requests(amount: u64, period: Duration) -> Limit {
+    Limit::try_new("requests", Dimension::REQUESTS, amount, period).expect("it makes sense")
+}
+
+pub(crate) fn tokens(amount: u64, period: Duration) -> Limit {
+    Limit::try_new("tokens", Dimension::TOKENS, amount, period).expect("it makes sense")
+}
+
+pub(crate) fn config(url: String) -> Config {
+    Config::new(url)
+        .command_timeout(BOUND)
+        .connect_timeout(Duration::from_millis(250))
+        .probe_between(Duration::from_millis(5), Duration::from_millis(50))
+        .heartbeat(Duration::from_secs(60))
+        .seed(7)
+}
+
+pub(crate) async fn connected(config: Config) -> Redis {
+    let redis = Redis::spawn_on(&Handle::current(), config).expect("the configuration is right");
+    soon(redis.connected()).await;
+    redis
+}
+
+/// Runs a test with real time and real sockets.
+pub(crate) fn run<F: Future>(test: F) -> F::Output {
+    Runtime::new().expect("a runtime can be made").block_on(test)
+}
+
+pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
+    timeout(Duration::from_secs(30), what).await.expect("it came within half a minute")
+}
+
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+pub(crate) async fn timed<F: Future>(what: F) -> (F::Output, Duration) {
+    let start = Instant::now();
+    let output = what.await;
+    (output, Instant::now() - start)
+}
+
+/// Stands before a server's socket on a port, and lets answers through late.
+pub(crate) struct SlowProxy {
+    delay_ms: Arc<AtomicU64>,
+    port: u16,
+    _connections: JoinSet<()>,
+}
+
+impl SlowProxy {
+    pub(crate) async fn start(socket: PathBuf) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port is free");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let delay_ms = Arc::new(AtomicU64::new(0));
+        let mut connections = JoinSet::new();
+        let delay = delay_ms.clone();
+        connections.spawn(async move {
+            let mut served = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let (delay, socket) = (delay.clone(), socket.clone());
+                served.spawn(async move {
+                    let Ok(server) = UnixStream::connect(socket).await else { return };
+                    let (mut from_client, mut to_client) = client.into_split();
+                    let (mut from_server, mut to_server) = server.into_split();
+                    let up = tokio::io::copy(&mut from_client, &mut to_server);
+                    let down = async {
+                        let mut buffer = vec![0; 64 * 1024];
+                        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                            sleep(Duration::from_millis(delay.load(Ordering::Relaxed))).await;
+                            if to_client.write_all(&buffer[..length]).await.is_err() {
+                                return;
+                            }
+                        }
+                    };
+                    tokio::select! { _ = up => {}, () = down => {} }
+                });
+            }
+        });
+        Self { delay_ms, port, _connections: connections }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Sets how much later each answer comes.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.delay_ms.store(u64::try_from(delay.as_millis()).expect("a short time"), Ordering::Relaxed);
+    }
+}
