@@ -1,14 +1,17 @@
 //! Buttress layers on an axum router, in front of two replicas of an ordinary HTTP service. No error handler is needed:
-//! the layers answer what fails.
+//! the layers answer what fails, and who asks too often.
 //!
 //! `cargo run -p axum-router`
+
+use std::time::Duration;
 
 use axum::{Router, body::Body as AxumBody, routing::get};
 use buttress_core::{Answering, Body, Client, HttpReplay, HttpReplayed, Label, Refusal, ReplayBody, Rewritten, Target};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::RetryLayer;
 use buttress_served_by::ServedByLayer;
-use http::{Request, Response, StatusCode, Uri};
+use buttress_token_bucket::{ByHeader, Dimension, Limit, TokenBucketLayer};
+use http::{HeaderName, Request, Response, StatusCode};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt as _, layer::layer_fn};
@@ -45,17 +48,34 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(RetryLayer::new().replay(HttpReplay::new(1024 * 1024)))
         .layer(RegionFailoverLayer::try_new(replicas)?.replay(HttpReplayed).rewrite(aim))
         .service(Client::new(client));
-    let app =
-        Router::new().route("/health", get(async || "alive")).fallback_service(upstream).layer(ServedByLayer::new());
+    // Made once: however often axum makes a service of it, each tenant has one bucket.
+    let three_a_minute = Limit::try_new("requests", Dimension::REQUESTS, 3, Duration::from_secs(60))?;
+    let limits = TokenBucketLayer::new(three_a_minute).keyed(ByHeader::new(HeaderName::from_static("x-tenant")));
+    let app = Router::new()
+        .route("/health", get(async || "alive"))
+        .fallback_service(upstream)
+        .layer(ServedByLayer::new())
+        .layer(limits);
 
-    for (path, status, served_by) in
-        [("/time", 200, Some("two")), ("/nothing", 404, Some("two")), ("/health", 200, None)]
-    {
-        let uri = path.parse::<Uri>()?;
-        let response = app.clone().oneshot(Request::get(uri).body(AxumBody::empty())?).await?;
+    for (tenant, path, status, served_by) in [
+        ("a", "/time", 200, Some("two")),
+        ("a", "/nothing", 404, Some("two")),
+        ("a", "/health", 200, None),
+        ("a", "/time", 429, None),
+        ("b", "/time", 200, Some("two")),
+    ] {
+        let request = Request::get(path).header("x-tenant", tenant).body(AxumBody::empty())?;
+        let response = app.clone().oneshot(request).await?;
         let header = |name| response.headers().get(name).map(|value| value.to_str().expect("headers here are text"));
-        println!("{path}: {}, by {:?}, {:?}", response.status(), header("x-served-by"), header("x-attempt-trail"));
+        println!(
+            "{tenant} {path}: {}, by {:?}, {:?}, again after {:?} s",
+            response.status(),
+            header("x-served-by"),
+            header("x-attempt-trail"),
+            header("retry-after")
+        );
         assert_eq!((response.status().as_u16(), header("x-served-by")), (status, served_by));
+        assert_eq!(header("retry-after").is_some(), status == 429);
     }
     Ok(())
 }

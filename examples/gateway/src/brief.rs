@@ -44,7 +44,7 @@ impl Brief {
             request.extensions_mut().insert(route);
         }
         if let Some(tenants) = &self.tenants {
-            let caller = tenants.find(request.headers());
+            let caller = tenants.find(request.headers_mut());
             request.extensions_mut().insert(caller);
         }
         request

@@ -13,6 +13,7 @@ mod brief;
 pub mod config;
 pub mod demo;
 pub mod intake;
+mod learn;
 pub mod operator;
 mod probe;
 pub mod reload;
@@ -20,6 +21,7 @@ mod routes;
 pub mod server;
 pub mod stack;
 mod tenants;
+mod unasked;
 
 pub use self::{
     config::{Config, ConfigError},

@@ -107,8 +107,9 @@ impl Reload {
 
     async fn look(&mut self, asked: bool) {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || Config::text(&path)).await;
-        let text = match read.expect("reading does not panic") {
+        // It fails only where the runtime is about to end.
+        let Ok(read) = tokio::task::spawn_blocking(move || Config::text(&path)).await else { return };
+        let text = match read {
             Ok(text) => text,
             Err(error) => {
                 // Once: it may be gone for as long as it takes to put another one in its place.

@@ -19,6 +19,7 @@ pub(crate) struct Table {
     /// That of the list before: a request that came under it may still be on its way to a target that is gone.
     before: Option<LlmRewrite>,
     ways: HashMap<Label, Way>,
+    longest_first_content: Option<Duration>,
 }
 
 /// What is particular to a target.
@@ -55,7 +56,7 @@ impl Routes {
 
     /// Returns how long the most patient target may take to its first content, where one has a time of its own.
     pub(crate) fn longest_first_content(&self) -> Option<Duration> {
-        self.0.load().ways.values().filter_map(|way| way.first_content).max()
+        self.0.load().longest_first_content
     }
 
     /// Makes the request that asks `target` whether it is there, at its first address, if it is to be asked.
@@ -102,6 +103,11 @@ impl Table {
             let Upstream { target, first_content, probe, .. } = upstream;
             (target.name().clone(), Way { first_content: *first_content, probe: probe.clone() })
         };
-        Self { rewrite: LlmRewrite::new(endpoints), before, ways: upstreams.iter().map(way).collect() }
+        Self {
+            rewrite: LlmRewrite::new(endpoints),
+            before,
+            ways: upstreams.iter().map(way).collect(),
+            longest_first_content: upstreams.iter().filter_map(|upstream| upstream.first_content).max(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use buttress_commit_gate::CommitGateLayer;
 use buttress_concurrency::ConcurrencyLayer;
 use buttress_core::{Answering, BoxError, Client, Http, Label, Payload, Target, TransportError};
 use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer};
-use buttress_llm::{Inspect, LlmStreams};
+use buttress_llm::{ExpectedOutput, Inspect, LlmStreams};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::{Budget, RetryLayer, Share};
 use buttress_served_by::ServedByLayer;
@@ -27,10 +27,12 @@ use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, layer::layer_f
 use crate::{
     brief::Brief,
     config::{Config, Upstream},
+    learn::Learn,
     operator::Operator,
     probe::Asker,
     routes::Routes,
     tenants::{Book, Limiting, LimitsLayer, Tenants},
+    unasked::{Mark, without_usage},
 };
 
 /// The whole stack. The one box is here, at its edge.
@@ -82,6 +84,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
             Arc::new(move || guard.counts())
         },
     };
+    let expected = tenants.as_ref().map(Tenants::expected);
     let brief = Brief::new(&config.failover, routes.clone(), tenants);
     let inner = ServiceBuilder::new()
         .layer(
@@ -99,8 +102,8 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         .layer(gate)
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
-        .service(Inspect::new(client));
-    let edge = Edge { brief, callers, deadline: config.deadline };
+        .service(Mark(Inspect::new(client)));
+    let edge = Edge { brief, callers, expected, deadline: config.deadline };
     let stack = if config.streams.continue_elsewhere {
         let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
         edge.around(continuing.layer(inner))
@@ -114,6 +117,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
 struct Edge {
     brief: Brief,
     callers: Option<LimitsLayer>,
+    expected: Option<Arc<ExpectedOutput>>,
     deadline: Duration,
 }
 
@@ -136,7 +140,7 @@ impl Edge {
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
     {
-        let Self { brief, deadline, .. } = self;
+        let Self { brief, expected, deadline, .. } = self;
         let stack = ServiceBuilder::new()
             .map_request(move |request| brief.of(request))
             .layer(ServedByLayer::new())
@@ -144,7 +148,8 @@ impl Edge {
             // To the head only: a stream may go on for as long as the model has something to say.
             .layer(DeadlineLayer::headers_only(deadline))
             .service(inner);
-        BoxCloneSyncService::new(stack.map_response(|response: Response<_>| response.map(AxumBody::new)))
+        let stack = stack.map_response(|response: Response<_>| without_usage(response.map(AxumBody::new)));
+        BoxCloneSyncService::new(Learn::new(stack, expected))
     }
 }
 

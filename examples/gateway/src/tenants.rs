@@ -1,10 +1,15 @@
 //! Who calls, what a call may cost, and what is left to its caller.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use buttress_core::{HttpRefusal, Label, Payload};
-use buttress_llm::{Call, Operation, TokenCounter};
+use buttress_llm::{Call, ExpectedOutput, Operation, TokenCounter};
 use buttress_token_bucket::{
     AsTheyCome, Callers, Costs, Estimate, Fingerprint, HttpProtocol, Key, LimitError, LimitsHandle, Prices, Queue,
     Secret, Standing, Tier, TokenBucketLayer,
@@ -22,6 +27,7 @@ use crate::{
 pub(crate) struct Tenants {
     book: Arc<ArcSwap<Book>>,
     secret: Secret,
+    expected: Arc<ExpectedOutput>,
 }
 
 /// The layer that keeps callers to their limits.
@@ -64,7 +70,11 @@ pub(crate) struct Limiting {
 
 impl Tenants {
     pub(crate) fn new(limits: &LimitsConfig, book: Book) -> Result<(Self, LimitsLayer), BuildError> {
-        let tenants = Self { book: Arc::new(ArcSwap::from_pointee(book)), secret: Secret::random() };
+        let tenants = Self {
+            book: Arc::new(ArcSwap::from_pointee(book)),
+            secret: Secret::random(),
+            expected: Arc::new(ExpectedOutput::new(MOST_MODELS, QUANTILE)),
+        };
         let tiers = limits.tiers().map(|(name, tier)| Ok((name, tier.limits()?)));
         let tiers = tiers.collect::<Result<Vec<_>, LimitError>>()?;
         let layer = TokenBucketLayer::new(limits.default.limits()?)
@@ -77,13 +87,26 @@ impl Tenants {
         Ok((tenants, if limits.announce { layer.announce() } else { layer }))
     }
 
-    pub(crate) fn replace(&self, book: Book) {
+    /// Returns what is known of how long answers are.
+    pub(crate) fn expected(&self) -> Arc<ExpectedOutput> {
+        Arc::clone(&self.expected)
+    }
+
+    fn replace(&self, book: Book) {
         self.book.store(Arc::new(book));
     }
 
-    /// Finds who sends `request`, by its headers.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Caller {
+    /// Finds who sends a request, by its headers, and takes out the one that names a tenant: it is not for targets.
+    pub(crate) fn find(&self, headers: &mut HeaderMap) -> Caller {
         let book = self.book.load();
+        let caller = self.who(&book, headers);
+        if let CallerBy::Header(name) = &book.by {
+            headers.remove(name);
+        }
+        caller
+    }
+
+    fn who(&self, book: &Book, headers: &HeaderMap) -> Caller {
         let shown = book.shown(headers);
         match shown.and_then(|shown| book.tenant(shown)) {
             Some((name, tier)) => Caller { key: self.fingerprint(name), tier: *tier },
@@ -101,8 +124,12 @@ impl Tenants {
     }
 }
 
+/// Of how many models it is learned how long their answers are, half a kilobyte each.
+const MOST_MODELS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1,024 are not 0");
+/// What part of the answers stays within what is reserved for them. What the others need more is owed.
+const QUANTILE: f64 = 0.95;
 /// How many requests may wait for one bucket.
-const MOST_WAITING: std::num::NonZeroU32 = std::num::NonZeroU32::new(1_000).expect("1,000 are not 0");
+const MOST_WAITING: NonZeroU32 = NonZeroU32::new(1_000).expect("1,000 are not 0");
 
 impl Estimate<Request<Payload>> for Tenants {
     fn estimate(&self, request: &Request<Payload>) -> Costs {
@@ -113,7 +140,8 @@ impl Estimate<Request<Payload>> for Tenants {
         let details = call.details(request.body().bytes());
         let model = call.model().unwrap_or_default();
         let input = TokenCounter::of_model(model).input(&details).tokens;
-        let output = || details.max_tokens().unwrap_or(book.assumed_output).saturating_mul(details.choices());
+        let assumed = book.assumed_output.saturating_mul(details.choices());
+        let output = || self.expected.expect(model, &details, assumed);
         let output = if generates(call.operation()) == Some(true) { output() } else { 0 };
         Costs::tokens(input, output).priced(book.price(model))
     }

@@ -49,3 +49,19 @@ async fn no_prompt_and_no_key_is_traced_or_told() {
     }
     trace.assert_hides(&[PROMPT, KEY, CALLER]);
 }
+
+#[tokio::test]
+async fn neither_a_tenants_key_nor_a_strangers_is_traced_or_told() {
+    let trace = TraceGuard::new();
+    let limits = "[limits.default]\nrpm = 1\n[[tenants]]\nname = \"acme\"\napi_key_env = \"TENANT_KEY\"\n";
+    let running = Running::start(&["eastus"], limits).await;
+    for (key, status) in [("key-of-TENANT_KEY", 200), ("key-of-TENANT_KEY", 429), (CALLER, 200), (CALLER, 429)] {
+        let mut request = running.request(CHAT_PATH, support::CHAT);
+        request.headers_mut().insert("x-api-key", key.parse().unwrap());
+        let answer = read(running.send(request).await).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let told = format!("{:?} {}", answer.headers, answer.text());
+        assert!(!told.contains(CALLER) && !told.contains("TENANT_KEY") && !told.contains("acme"), "{told}");
+    }
+    trace.assert_hides(&["TENANT_KEY", CALLER]);
+}

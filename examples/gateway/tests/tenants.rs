@@ -3,14 +3,15 @@
 mod support;
 
 use buttress_core::Payload;
-use buttress_sim::{Fault, ProviderError};
+use buttress_sim::{Fault, ProviderError, Simulator};
 use gateway::{Config, reload::Reload};
 use http::{HeaderName, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::{
-    task::yield_now,
+    task::{JoinSet, yield_now},
     time::{Instant, timeout},
 };
+use tower::ServiceExt as _;
 
 use support::{Answer, CHAT, CHAT_PATH, FAR, Running, STREAM, read};
 
@@ -135,6 +136,47 @@ async fn a_stream_is_charged_at_its_end_by_what_it_has_used() {
 }
 
 #[tokio::test]
+async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_may_need() {
+    let running = two_tenants("tpm = 1000", "tpm = 100000").await;
+    let eager = CHAT.replace("\"messages\"", "\"max_tokens\":900,\"messages\"");
+    for _ in 0..20 {
+        assert_eq!(chat(&running, "b", &eager).await.status, 200);
+    }
+    running.break_region(0, Fault::Hang);
+    let client = running.client();
+    let mut waiting = JoinSet::new();
+    for _ in 0..2 {
+        let request = as_caller(&running, "x-tenant", "a", CHAT_PATH, &eager);
+        let client = client.clone();
+        waiting.spawn(async move { client.oneshot(request).await.is_ok() });
+    }
+    let both = running.regions[0].wait_for(|stats| stats.in_flight == 2);
+    timeout(FAR, both).await.expect("both are let in, although both may need 900 of 1000");
+    let left = left(&running, "a")[0];
+    assert!((900..1000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_target_can_be_asked_for_usage_without_the_caller_noticing() {
+    let region = Simulator::builder().target("eastus").length(5..=5).start().await.expect("a port is free");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\n{BY_HEADER}[limits.default]\ntpm = 1000\n[limits.tiers.gold]\nrpm = 1\n{TENANTS}\
+         [[targets]]\nname = \"eastus\"\nurl = \"{}/v1\"\ndialect = \"openai\"\nask_for_usage = true\n",
+        region.url()
+    );
+    let running = Running::from_config(&Config::parse(&text, "test.toml").expect("it is good"), vec![region]).await;
+    let answer = chat(&running, "a", STREAM).await;
+    let text = answer.text();
+    assert!(text.ends_with("data: [DONE]\n\n") && text.contains("\"finish_reason\":\"stop\""), "{text}");
+    assert!(!text.contains("total_tokens"), "the caller has not asked: {text}");
+    until("it is charged by what it has used", || (940..1000).contains(&left(&running, "a")[0])).await;
+
+    let asked = STREAM.replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    let text = chat(&running, "a", &asked).await.text();
+    assert!(text.contains("total_tokens"), "whoever asks is told: {text}");
+}
+
+#[tokio::test]
 async fn a_failed_answer_costs_a_request_and_no_tokens_however_often_it_was_tried() {
     let running = two_tenants("rpm = 10\ntpm = 1000", "rpm = 1").await;
     for region in 0..2 {
@@ -174,6 +216,27 @@ async fn tenants_are_known_by_their_keys_and_strangers_share_what_is_left() {
     assert_eq!(ask("authorization", "Bearer made-up-3").await, 429, "a new key is no new bucket");
     assert_eq!(running.post(CHAT_PATH, CHAT).await.status, 429, "nor is none");
     assert_eq!(ask("authorization", "Bearer a").await, 429, "a tenant's name is no key");
+}
+
+#[tokio::test]
+async fn the_header_that_names_a_tenant_does_not_reach_a_target() {
+    // It answers with the names of the headers that it has seen.
+    let app = axum::Router::new().fallback(async |headers: http::HeaderMap| {
+        let names = headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+        axum::Json(serde_json::json!({ "choices": [{ "message": { "content": "x" } }], "names": names }))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let mut servers = JoinSet::new();
+    servers.spawn(async move { axum::serve(listener, app).await });
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\n{BY_HEADER}[limits.default]\nrpm = 9\n\
+         [[targets]]\nname = \"x\"\nurl = \"{url}/v1\"\ndialect = \"openai\"\n"
+    );
+    let running = Running::from_config(&Config::parse(&text, "test.toml").expect("it is good"), Vec::new()).await;
+    let answer = chat(&running, "acme", CHAT).await;
+    let names = answer.text();
+    assert!(answer.status == 200 && names.contains("content-type") && !names.contains("x-tenant"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
-//! Buttress layers around a service that has no HTTP in it: three replicas of a key-value store, two of them in trouble.
+//! Buttress layers around a service that has no HTTP in it: three replicas of a key-value store, two of them in trouble,
+//! and no reader may ask too often.
 //!
 //! `cargo run -p non-llm`
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
-use buttress_core::{ByClone, Class, Outcome, Refusal, Rewritten, Target, Verdict};
+use buttress_core::{ByClone, Class, Outcome, Refusal, RefusalKind, Rewritten, Target, Verdict};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::RetryLayer;
+use buttress_token_bucket::{ByFn, Dimension, Limit, TokenBucketLayer};
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
-/// What the store is asked, and of which replica.
+/// What the store is asked, by whom, and of which replica.
 #[derive(Clone, Debug)]
 struct Get {
+    reader: &'static str,
     key: &'static str,
     replica: Option<Target>,
 }
@@ -50,14 +53,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .classify(classify)
         .on_refusal(|refusal| Err(StoreError::Refused(refusal)));
     let retry = RetryLayer::new().replay(ByClone).classify(classify).attempts(NonZeroU32::MIN.saturating_add(1));
-    let service = ServiceBuilder::new().layer(retry).layer(failover).service(service_fn(store));
+    // Outside of retry, so that a call is counted once.
+    let limits = TokenBucketLayer::new(Limit::try_new("reads", Dimension::REQUESTS, 2, Duration::from_secs(60))?)
+        .keyed(ByFn(|get: &Get| get.reader))
+        .plain(|refusal| Err(StoreError::Refused(refusal)));
+    let service = ServiceBuilder::new().layer(limits).layer(retry).layer(failover).service(service_fn(store));
 
-    let colour = service.clone().oneshot(Get { key: "colour", replica: None }).await;
+    let ask = |reader, key| service.clone().oneshot(Get { reader, key, replica: None });
+    let colour = ask("alice", "colour").await;
     println!("colour: {colour:?}");
     assert_eq!(colour, Ok("green, says c".to_owned()));
 
-    let shape = service.oneshot(Get { key: "shape", replica: None }).await;
+    let shape = ask("alice", "shape").await;
     println!("shape: {shape:?}");
     assert_eq!(shape, Err(StoreError::NoSuchKey), "an error that is the caller's own comes straight back");
+
+    let Err(StoreError::Refused(refusal)) = ask("alice", "colour").await else { return Err("two are enough".into()) };
+    println!("again: {refusal}, come back in {:?}", refusal.retry_after());
+    assert_eq!(refusal.kind(), RefusalKind::RateLimited);
+    assert!(ask("bob", "colour").await.is_ok(), "what one reader has used up, another has not");
     Ok(())
 }

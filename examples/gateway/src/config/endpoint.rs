@@ -25,6 +25,8 @@ pub(super) struct RawEndpoint {
     pub(super) auth: Option<Auth>,
     pub(super) api_version: Option<String>,
     #[serde(default)]
+    pub(super) ask_for_usage: bool,
+    #[serde(default)]
     pub(super) models: BTreeMap<String, String>,
 }
 
@@ -74,6 +76,9 @@ impl EndpointConfig {
         let (mut endpoint, auth) = begun(provider, raw.dialect, raw.url)?;
         if let Some(version) = raw.api_version {
             endpoint = endpoint.api_version(version);
+        }
+        if raw.ask_for_usage {
+            endpoint = endpoint.ask_for_usage();
         }
         for (model, name) in raw.models {
             endpoint = endpoint.model(model, name);

@@ -49,6 +49,8 @@ struct RawTarget {
     first_content: Option<Duration>,
     #[serde(default)]
     probe: Probe,
+    #[serde(default)]
+    ask_for_usage: bool,
     api_version: Option<String>,
     #[serde(default)]
     models: BTreeMap<String, String>,
@@ -98,8 +100,8 @@ impl TryFrom<RawTarget> for TargetConfig {
         if let Some(tokens) = raw.context {
             target = target.with_context(tokens);
         }
-        let RawTarget { url, dialect, api_key_env, auth, api_version, models, .. } = raw;
-        let own = RawEndpoint { url, dialect, api_key_env, auth, api_version, models };
+        let RawTarget { url, dialect, api_key_env, auth, api_version, ask_for_usage, models, .. } = raw;
+        let own = RawEndpoint { url, dialect, api_key_env, auth, api_version, ask_for_usage, models };
         let mut endpoints = vec![EndpointConfig::new(raw.provider.as_deref(), own)?];
         for further in raw.endpoints {
             if let Some(says) = endpoints.iter().find_map(|earlier| further.hidden_by(earlier)) {
