@@ -5,11 +5,27 @@ use std::time::Duration;
 /// What a target has left of what it allows, by its own word, in the extensions of its response.
 ///
 /// Whoever can read the headers of an answer leaves it there; whoever chooses targets goes by it. It holds what matters of
-/// any number of limits: how long until those that are used up are whole again, and the one of which least is left.
+/// any number of limits: how long until those that are used up are whole again, the one of which least is left, and what is left
+/// by each [`Measure`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headroom {
     used_up: Option<Duration>,
     scarcest: Option<Room>,
+    measured: [Option<Room>; 4],
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Measure {
+    /// Requests.
+    Requests,
+    /// Tokens of input and of output together.
+    Tokens,
+    /// Tokens of input.
+    InputTokens,
+    /// Tokens of output.
+    OutputTokens,
 }
 
 /// What is left of one limit: of requests, or of tokens.
@@ -37,6 +53,23 @@ impl Headroom {
             self.scarcest = Some(room);
         }
         self
+    }
+
+    /// Adds a limit of which it is known what it counts. Of several that count the same, the one with least left is kept.
+    #[must_use]
+    pub fn with_measured(mut self, measure: Measure, room: Room) -> Self {
+        let known = &mut self.measured[measure as usize];
+        let scarcer = |known: &Room| (room.left, known.returns) < (known.left, room.returns);
+        if known.as_ref().is_none_or(scarcer) {
+            *known = Some(room);
+        }
+        self.with(room)
+    }
+
+    /// Returns what is left of a limit that counts by `measure`, if one is known.
+    #[must_use]
+    pub const fn measured(&self, measure: Measure) -> Option<Room> {
+        self.measured[measure as usize]
     }
 
     /// Returns how long it takes until all limits that are used up are whole again; `None` if none is used up.
@@ -89,6 +122,19 @@ mod tests {
         let headroom =
             Headroom::default().with(room(50, 100, 1)).with(room(90, 1000, 2)).with(Room::new(1, None, Duration::MAX));
         assert_eq!((headroom.used_up(), headroom.scarcest()), (None, Some(room(90, 1000, 2))));
+    }
+
+    #[test]
+    fn each_measure_keeps_the_limit_with_least_left() {
+        let headroom = Headroom::default()
+            .with_measured(Measure::Requests, room(9, 10, 1))
+            .with_measured(Measure::Tokens, room(50, 100, 1))
+            .with_measured(Measure::Tokens, room(20, 1000, 2))
+            .with_measured(Measure::Tokens, room(20, 2000, 1));
+        assert_eq!(headroom.measured(Measure::Requests), Some(room(9, 10, 1)));
+        assert_eq!(headroom.measured(Measure::Tokens), Some(room(20, 1000, 2)));
+        assert_eq!(headroom.measured(Measure::InputTokens), None);
+        assert_eq!(headroom.scarcest(), Some(room(20, 2000, 1)));
     }
 
     #[test]

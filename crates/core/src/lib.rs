@@ -84,7 +84,7 @@ pub use self::{
     context::CallContext,
     error::{BoxError, TransportError, TransportErrorKind},
     grpc::GrpcClassify,
-    headroom::{Headroom, Room},
+    headroom::{Headroom, Measure, Room},
     hint::RetryHint,
     oneshot::Oneshot,
     payload::Payload,

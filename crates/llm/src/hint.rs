@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use buttress_core::{Headroom, RetryHint, Room, Verdict};
+use buttress_core::{Headroom, Measure, RetryHint, Room, Verdict};
 use http::{HeaderMap, header};
 
 use crate::{
@@ -62,9 +62,23 @@ pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom>
     let rooms = limits.filter_map(|(remaining, reset)| {
         let left = wait::number(text(headers, remaining)?)? as u64;
         let returns = wait::read(text(headers, reset)?, now)?;
-        Some(Room::new(left, limit(headers, remaining), returns))
+        Some((measure(remaining), Room::new(left, limit(headers, remaining), returns)))
     });
-    rooms.fold(None, |headroom: Option<Headroom>, room| Some(headroom.unwrap_or_default().with(room)))
+    rooms.fold(None, |headroom: Option<Headroom>, (measure, room)| {
+        let headroom = headroom.unwrap_or_default();
+        Some(measure.map_or_else(|| headroom.with(room), |measure| headroom.with_measured(measure, room)))
+    })
+}
+
+/// Reads what a limit counts from the name of its header, where that says so.
+fn measure(remaining: &str) -> Option<Measure> {
+    let words = [
+        ("input-tokens", Measure::InputTokens),
+        ("output-tokens", Measure::OutputTokens),
+        ("tokens", Measure::Tokens),
+        ("requests", Measure::Requests),
+    ];
+    words.into_iter().find(|(word, _)| remaining.contains(word)).map(|(_, measure)| measure)
 }
 
 /// Reads the limit that belongs to what remains of it: the header of the same name but for one word.

@@ -4,7 +4,7 @@
 
 use std::{convert::Infallible, future::ready, time::Duration};
 
-use buttress_core::{Body, Headroom, Room};
+use buttress_core::{Body, Headroom, Measure, Room};
 use buttress_llm::Inspect;
 use http::{Request, Response};
 use tower::{ServiceExt as _, service_fn};
@@ -36,7 +36,10 @@ async fn an_answer_tells_what_is_left_in_the_form_of_its_provider() {
         ("x-ratelimit-reset-tokens", "6m0.5s"),
     ];
     let expected = Room::new(300, Some(30_000), ms(360_500));
-    assert_eq!(headroom(200, openai).await.unwrap().scarcest(), Some(expected));
+    let told = headroom(200, openai).await.unwrap();
+    assert_eq!(told.scarcest(), Some(expected));
+    assert_eq!(told.measured(Measure::Tokens), Some(expected));
+    assert_eq!(told.measured(Measure::Requests), Some(Room::new(999, Some(1000), ms(60))));
     let azure: &[_] = &[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "10")];
     assert_eq!(headroom(200, azure).await.unwrap().used_up(), Some(ms(10_000)));
     let anthropic: &[_] = &[
@@ -48,7 +51,10 @@ async fn an_answer_tells_what_is_left_in_the_form_of_its_provider() {
         ("anthropic-ratelimit-input-tokens-remaining", "0"),
         ("anthropic-ratelimit-input-tokens-reset", "2025-08-21T12:40:59Z"),
     ];
-    assert_eq!(headroom(200, anthropic).await.unwrap().used_up(), Some(ms(59_000)));
+    let told = headroom(200, anthropic).await.unwrap();
+    assert_eq!(told.used_up(), Some(ms(59_000)));
+    assert_eq!(told.measured(Measure::InputTokens).map(|room| room.left), Some(0));
+    assert_eq!([Measure::Tokens, Measure::OutputTokens].map(|measure| told.measured(measure)), [None; 2]);
 }
 
 #[tokio::test]

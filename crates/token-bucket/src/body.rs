@@ -3,16 +3,20 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use buttress_core::{AnswerReport, BodyEnd, EndBody, OnBodyEnd};
+use buttress_core::{AnswerReport, BodyEnd, EndBody, Headroom, OnBodyEnd};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-use crate::Reservation;
+use crate::{
+    Reservation,
+    limiter::{Limiter, Owner},
+};
 
 /// The body of an answer, at whose end its call is settled. See the [crate docs](crate).
 #[pin_project]
@@ -20,23 +24,29 @@ pub struct ResponseBody<B>(#[pin] EndBody<B, Ending>);
 
 /// What is to be settled at the end of a body.
 #[derive(Debug, Default)]
-struct Ending {
-    reservation: Option<Reservation>,
-    report: Option<AnswerReport>,
-    failed: bool,
+pub(crate) struct Ending {
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) report: Option<AnswerReport>,
+    pub(crate) failed: bool,
+    pub(crate) heed: Option<Box<Heed>>,
+}
+
+/// What the answer has told of what is left, and when.
+///
+/// It counts at once, and again when the call is settled: what comes back then was in the provider's word already.
+#[derive(Debug)]
+pub(crate) struct Heed {
+    headroom: Headroom,
+    limiter: Arc<Limiter>,
+    owner: Owner,
+    told: Instant,
 }
 
 // === impl ResponseBody ===
 
 impl<B: Body> ResponseBody<B> {
-    pub(crate) fn new(
-        inner: B,
-        reservation: Reservation,
-        report: Option<AnswerReport>,
-        failed: bool,
-        now: Instant,
-    ) -> Self {
-        Self(EndBody::new(inner, Ending { reservation: Some(reservation), report, failed }, now))
+    pub(crate) fn new(inner: B, ending: Ending, now: Instant) -> Self {
+        Self(EndBody::new(inner, ending, now))
     }
 
     pub(crate) fn unlimited(inner: B) -> Self {
@@ -78,12 +88,30 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
+// === impl Heed ===
+
+impl Heed {
+    pub(crate) fn begin(headroom: Headroom, reservation: &Reservation, now: Instant) -> Self {
+        let (limiter, owner) = (reservation.limiter_arc(), reservation.taken().owner);
+        let heed = Self { headroom, limiter, owner, told: now };
+        heed.heed(now);
+        heed
+    }
+
+    fn heed(&self, now: Instant) {
+        self.limiter.heed(self.owner, &self.headroom, self.told, now);
+    }
+}
+
 // === impl Ending ===
 
 impl OnBodyEnd for Ending {
     fn on_end(self, end: BodyEnd) {
         if let Some(reservation) = self.reservation {
             reservation.ended(&end, self.failed, self.report.as_ref().and_then(AnswerReport::usage));
+        }
+        if let Some(heed) = self.heed {
+            heed.heed(Instant::now());
         }
     }
 }

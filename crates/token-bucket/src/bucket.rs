@@ -25,8 +25,10 @@ pub struct Bucket {
 /// Two levels lie where their key is; more are elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Levels {
-    Few([i128; 2]),
-    Many(Box<[i128]>),
+    Few([i64; 2]),
+    Many(Box<[i64]>),
+    /// Limits beyond all sense.
+    Wide(Box<[i128]>),
 }
 
 /// How one limit of a key stands.
@@ -47,9 +49,9 @@ impl Bucket {
     /// Creates full buckets.
     #[must_use]
     pub fn full(limits: &Limits, now: u64) -> Self {
-        let mut levels = Levels::new(limits.rules().len());
-        levels.all_mut().iter_mut().zip(limits.rules()).for_each(|(level, rule)| *level = rule.capacity);
-        Self { levels, last: now }
+        let mut bucket = Self { levels: Levels::new(limits), last: now };
+        bucket.each(limits, |_, rule| rule.capacity);
+        bucket
     }
 
     /// Takes `costs` from all buckets, or from none.
@@ -61,14 +63,12 @@ impl Bucket {
     pub fn reserve(&mut self, limits: &Limits, costs: &Costs, now: u64) -> Result<(), Shortage> {
         self.refill(limits, now);
         let rules = limits.rules();
-        let levels = self.levels.all_mut();
-        let enough = |(level, rule): (&i128, &Rule)| *level >= rule.scaled(costs.amount(rule.dimension));
-        if levels.iter().zip(rules).all(enough) {
-            let take = |(level, rule): (&mut i128, &Rule)| *level -= rule.scaled(costs.amount(rule.dimension));
-            levels.iter_mut().zip(rules).for_each(take);
+        let need = |rule: &Rule| rule.scaled(costs.amount(rule.dimension));
+        if rules.iter().enumerate().all(|(at, rule)| self.levels.at(at) >= need(rule)) {
+            rules.iter().enumerate().for_each(|(at, rule)| self.levels.set(at, self.levels.at(at) - need(rule)));
             return Ok(());
         }
-        Err(Shortage::new(limits, levels, |rule| rule.scaled(costs.amount(rule.dimension))))
+        Err(Shortage::new(limits, self.levels.all(limits), need))
     }
 
     /// Asks whether `costs` are within the share of one of `replicas` of what is there. What is larger than the share, and not
@@ -86,9 +86,8 @@ impl Bucket {
             need if need > rule.capacity => need,
             need => need.saturating_mul(i128::from(replicas)).min(rule.capacity),
         };
-        let levels = self.levels.all();
-        let enough = levels.iter().zip(limits.rules()).all(|(level, rule)| *level >= need(rule));
-        if enough { Ok(()) } else { Err(Shortage::new(limits, levels, need)) }
+        let enough = self.levels.all(limits).zip(limits.rules()).all(|(level, rule)| level >= need(rule));
+        if enough { Ok(()) } else { Err(Shortage::new(limits, self.levels.all(limits), need)) }
     }
 
     /// Returns after how many nanoseconds `costs` can be taken, once all that is `before` them has been taken, or `None` if they
@@ -98,12 +97,12 @@ impl Bucket {
         I: Iterator<Item = &'a Costs> + Clone,
     {
         self.refill(limits, now);
-        let wait = |(level, rule): (&i128, &Rule)| {
+        let wait = |(level, rule): (i128, &Rule)| {
             let amount = |costs: &Costs| rule.scaled(costs.amount(rule.dimension));
             let need = before.clone().map(amount).fold(amount(costs), i128::saturating_add);
-            (amount(costs) <= rule.capacity).then(|| rule.time_for(need.saturating_sub(*level)))
+            (amount(costs) <= rule.capacity).then(|| rule.time_for(need.saturating_sub(level)))
         };
-        let mut waits = self.levels.all().iter().zip(limits.rules()).map(wait);
+        let mut waits = self.levels.all(limits).zip(limits.rules()).map(wait);
         waits.try_fold(0, |longest, wait| Some(wait?.max(longest)))
     }
 
@@ -123,8 +122,8 @@ impl Bucket {
         self.each(limits, |level, rule| {
             let amount = |costs: &Costs| rule.scaled(costs.amount(rule.dimension));
             // A debt that is deeper than is remembered came from elsewhere, and is not forgiven here.
-            let floor = rule.floor.min(*level);
-            (*level + amount(reserved) - amount(actual)).clamp(floor, rule.capacity)
+            let floor = rule.floor.min(level);
+            (level + amount(reserved) - amount(actual)).clamp(floor, rule.capacity)
         });
     }
 
@@ -138,17 +137,33 @@ impl Bucket {
         full_in: Duration,
         now: u64,
     ) -> bool {
+        self.observe_later(limits, dimension, left, full_in, now, now)
+    }
+
+    /// Goes at `now` by what was said at `then`: what came since is there in addition.
+    pub(crate) fn observe_later(
+        &mut self,
+        limits: &Limits,
+        dimension: crate::Dimension,
+        left: u64,
+        full_in: Duration,
+        then: u64,
+        now: u64,
+    ) -> bool {
         self.refill(limits, now);
+        let since = u128::from(now.saturating_sub(then));
         let mut lowered = false;
         let time = u64::try_from(full_in.as_nanos()).unwrap_or(u64::MAX);
         self.each(limits, |level, rule| {
             if rule.dimension != dimension {
-                return *level;
+                return level;
             }
-            let missing = i128::try_from(u128::from(time) * u128::from(rule.refill)).unwrap_or(i128::MAX);
+            let missing = i128::try_from(u128::from(time) * u128::from(rule.rate)).unwrap_or(i128::MAX);
             let by_time = if left == 0 { rule.capacity.saturating_sub(missing).max(rule.floor) } else { rule.capacity };
-            let new = (*level).min(rule.scaled(left)).min(by_time);
-            lowered |= new < *level;
+            let came = i128::try_from(since * u128::from(rule.rate)).unwrap_or(i128::MAX);
+            let told = rule.scaled(left).min(by_time);
+            let new = level.min(told.saturating_add(came));
+            lowered |= new < level;
             new
         });
         lowered
@@ -161,18 +176,18 @@ impl Bucket {
         self.refill(old, now);
         let mut fitted = Self::full(new, self.last);
         let known = |rule: &Rule| {
-            let same = |(_, other): &(&i128, &Rule)| {
+            let same = |(_, other): &(i128, &Rule)| {
                 other.limit.name() == rule.limit.name() && other.dimension == rule.dimension
             };
-            self.levels.all().iter().zip(old.rules()).find(same)
+            self.levels.all(old).zip(old.rules()).find(same)
         };
         fitted.each(new, |level, rule| {
-            let Some((was, other)) = known(rule) else { return *level };
+            let Some((was, other)) = known(rule) else { return level };
             let used = other.capacity - was;
             // The product leaves 128 bits only for limits beyond all sense; whole units will do for those.
-            let used = used.checked_mul(i128::from(rule.period)).map_or_else(
-                || other.units(used).saturating_mul(i128::from(rule.period)),
-                |used| used.div_euclid(i128::from(other.period)),
+            let used = used.checked_mul(i128::from(rule.unit)).map_or_else(
+                || other.units(used).saturating_mul(i128::from(rule.unit)),
+                |used| used.div_euclid(i128::from(other.unit)),
             );
             rule.capacity.saturating_sub(used).clamp(rule.floor, rule.capacity)
         });
@@ -183,28 +198,28 @@ impl Bucket {
     #[cfg(feature = "redis")]
     pub(crate) fn missing(&mut self, limits: &Limits, now: u64) -> impl Iterator<Item = i128> {
         self.refill(limits, now);
-        self.levels.all().iter().zip(limits.rules()).map(|(level, rule)| rule.capacity - level)
+        self.levels.all(limits).zip(limits.rules()).map(|(level, rule)| rule.capacity - level)
     }
 
     /// Goes by what somebody else knows to be missing.
     #[cfg(feature = "redis")]
     pub(crate) fn learn(&mut self, limits: &Limits, missing: impl Iterator<Item = i128>, now: u64) {
         self.last = now;
-        let levels = self.levels.all_mut().iter_mut().zip(limits.rules());
-        levels.zip(missing).for_each(|((level, rule), missing)| *level = rule.capacity - missing);
+        let mut missing = missing;
+        self.each(limits, |_, rule| rule.capacity - missing.next().unwrap_or(0));
     }
 
     /// Returns whether all buckets are full: a key of which that is true can be forgotten, and nothing is lost.
     #[must_use]
     pub fn is_full(&mut self, limits: &Limits, now: u64) -> bool {
         self.refill(limits, now);
-        self.levels.all().iter().zip(limits.rules()).all(|(level, rule)| *level >= rule.capacity)
+        self.levels.all(limits).zip(limits.rules()).all(|(level, rule)| level >= rule.capacity)
     }
 
     /// Returns how each limit stands.
     pub fn standings(&mut self, limits: &Limits, now: u64) -> impl Iterator<Item = Standing> {
         self.refill(limits, now);
-        self.levels.all().iter().zip(limits.rules()).map(|(&level, rule)| Standing {
+        self.levels.all(limits).zip(limits.rules()).map(|(level, rule)| Standing {
             limit: rule.limit.clone(),
             level: rule.units(level),
             full_in: Duration::from_nanos(rule.time_for(rule.capacity - level)),
@@ -219,39 +234,50 @@ impl Bucket {
         }
         self.last = now;
         self.each(limits, |level, rule| {
-            let missing = (rule.capacity - *level).unsigned_abs();
-            let came = u128::from(passed) * u128::from(rule.refill);
+            let missing = (rule.capacity - level).unsigned_abs();
+            let came = u128::from(passed) * u128::from(rule.rate);
             // Told apart first, since what came may be more than a signed number holds.
-            if came >= missing { rule.capacity } else { *level + came.cast_signed() }
+            if came >= missing { rule.capacity } else { level + came.cast_signed() }
         });
     }
 
     #[inline]
-    fn each(&mut self, limits: &Limits, mut f: impl FnMut(&i128, &Rule) -> i128) {
-        self.levels.all_mut().iter_mut().zip(limits.rules()).for_each(|(level, rule)| *level = f(level, rule));
+    fn each(&mut self, limits: &Limits, mut f: impl FnMut(i128, &Rule) -> i128) {
+        limits.rules().iter().enumerate().for_each(|(at, rule)| self.levels.set(at, f(self.levels.at(at), rule)));
     }
 }
 
 // === impl Levels ===
 
 impl Levels {
-    fn new(limits: usize) -> Self {
-        if limits <= 2 { Self::Few([0; 2]) } else { Self::Many(vec![0; limits].into_boxed_slice()) }
-    }
-
-    #[inline]
-    fn all(&self) -> &[i128] {
-        match self {
-            Self::Few(levels) => levels,
-            Self::Many(levels) => levels,
+    fn new(limits: &Limits) -> Self {
+        match limits.rules().len() {
+            number if !limits.is_narrow() => Self::Wide(vec![0; number].into_boxed_slice()),
+            ..=2 => Self::Few([0; 2]),
+            number => Self::Many(vec![0; number].into_boxed_slice()),
         }
     }
 
     #[inline]
-    fn all_mut(&mut self) -> &mut [i128] {
+    fn at(&self, at: usize) -> i128 {
         match self {
-            Self::Few(levels) => levels,
-            Self::Many(levels) => levels,
+            Self::Few(levels) => i128::from(levels[at]),
+            Self::Many(levels) => i128::from(levels[at]),
+            Self::Wide(levels) => levels[at],
         }
+    }
+
+    #[inline]
+    fn set(&mut self, at: usize, level: i128) {
+        // A level is between what may be owed and what the bucket holds, and that is known to fit.
+        match self {
+            Self::Few(levels) => levels[at] = level as i64,
+            Self::Many(levels) => levels[at] = level as i64,
+            Self::Wide(levels) => levels[at] = level,
+        }
+    }
+
+    fn all(&self, limits: &Limits) -> impl Iterator<Item = i128> {
+        (0..limits.rules().len()).map(|at| self.at(at))
     }
 }

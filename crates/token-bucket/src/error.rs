@@ -74,10 +74,11 @@ impl RateLimited {
     /// `WhenAway::FailClosed`. Never without feature `redis`.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        #[cfg(feature = "redis")]
-        return self.reason == Reason::Away;
-        #[cfg(not(feature = "redis"))]
-        false
+        match self.reason {
+            #[cfg(feature = "redis")]
+            Reason::Away => true,
+            Reason::Short | Reason::Late | Reason::Deadline => false,
+        }
     }
 
     pub(crate) fn standings(&self) -> &[Standing] {

@@ -29,30 +29,31 @@ use crate::{
 #[pin_project]
 pub struct ResponseFuture<S: Service<Req>, M, P, C, E, Req> {
     #[pin]
-    state: State<S, Req>,
-    desk: Arc<Desk<M, P, C, E>>,
+    state: State<S, Req, P, Arc<Desk<M, P, C, E>>>,
 }
 
+// Who was called needs the protocol alone: to count a reference to the desk would cost as much as the decision does.
 #[pin_project(project = StateProj)]
-enum State<S: Service<Req>, Req> {
+pub(crate) enum State<S: Service<Req>, Req, P, D> {
     Called {
         // Dropped before it is settled.
         #[pin]
         inner: S::Future,
         reservation: Option<Reservation>,
+        protocol: P,
     },
     // Boxed, since a round trip takes time in any case.
     #[cfg(feature = "redis")]
-    Asking(Box<Asking<S, Req>>),
+    Asking(Box<crate::shared::Asking<S, Req>>, D),
     // Boxed, since a timer is large, and who waits has time.
-    Waiting(Pin<Box<Waiting<S, Req>>>),
-    Refused(Box<RateLimited>, Fingerprint),
+    Waiting(Pin<Box<Waiting<S, Req>>>, D),
+    Refused(Box<RateLimited>, Fingerprint, D),
     Done,
 }
 
 /// A call in the queue.
 #[pin_project]
-struct Waiting<S, Req> {
+pub(crate) struct Waiting<S, Req> {
     service: S,
     request: Option<Req>,
     ticket: Ticket,
@@ -61,19 +62,9 @@ struct Waiting<S, Req> {
     key: Fingerprint,
     /// It is its turn, and Redis is asked.
     #[cfg(feature = "redis")]
-    asks: Option<crate::ticket::Asks>,
+    asks: Option<crate::shared::Asks>,
     #[pin]
     timer: Sleep,
-}
-
-/// A call for which Redis is asked.
-#[cfg(feature = "redis")]
-struct Asking<S, Req> {
-    /// Ready.
-    service: S,
-    request: Option<Req>,
-    wish: crate::ticket::Wish,
-    asks: crate::ticket::Asks,
 }
 
 /// What comes of waiting.
@@ -87,22 +78,22 @@ enum Waited<F, E> {
 
 impl<S: Service<Req>, M, P, C, E, Req> ResponseFuture<S, M, P, C, E, Req> {
     #[inline]
-    pub(crate) const fn called(inner: S::Future, reservation: Reservation, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        Self { state: State::Called { inner, reservation: Some(reservation) }, desk }
+    pub(crate) const fn called(inner: S::Future, reservation: Reservation, protocol: P) -> Self {
+        Self { state: State::Called { inner, reservation: Some(reservation), protocol } }
     }
 
     pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        Self { state: State::waiting(service, request, ticket), desk }
+        Self { state: State::waiting(service, request, ticket, desk) }
     }
 
     #[cfg(feature = "redis")]
     pub(crate) fn asking(service: S, request: Req, wish: crate::ticket::Wish, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        let asks = crate::ticket::asks(&desk.limiter, wish.owner, wish.costs);
-        Self { state: State::Asking(Box::new(Asking { service, request: Some(request), wish, asks })), desk }
+        let asking = crate::shared::Asking::new(service, request, wish, &desk.limiter);
+        Self { state: State::Asking(Box::new(asking), desk) }
     }
 
     pub(crate) const fn refused(why: Box<RateLimited>, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
-        Self { state: State::Refused(why, key), desk }
+        Self { state: State::Refused(why, key, desk) }
     }
 }
 
@@ -110,7 +101,7 @@ impl<S, M, P, C, E, Req> Future for ResponseFuture<S, M, P, C, E, Req>
 where
     S: Service<Req> + Clone,
     M: Refuse<Refusal, S::Response, S::Error>,
-    P: Cover<S::Response, S::Error>,
+    P: Cover<S::Response, S::Error> + Clone,
 {
     type Output = Result<P::Response, S::Error>;
 
@@ -119,26 +110,29 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Called { inner, reservation } => {
+                StateProj::Called { inner, reservation, protocol } => {
                     let result = ready!(inner.poll(cx));
                     let reservation = reservation.take().expect("polled after completion");
+                    let answer = protocol.cover(result, reservation);
                     this.state.set(State::Done);
-                    return Poll::Ready(this.desk.protocol.cover(result, reservation));
+                    return Poll::Ready(answer);
                 }
                 #[cfg(feature = "redis")]
-                StateProj::Asking(asking) => ready!(asking.poll(cx, &this.desk.limiter)),
-                StateProj::Waiting(waiting) => match ready!(waiting.as_mut().poll(cx)) {
-                    Waited::Called(inner, reservation) => State::Called { inner, reservation: Some(reservation) },
+                StateProj::Asking(asking, desk) => ready!(asking.poll(cx, desk)),
+                StateProj::Waiting(waiting, desk) => match ready!(waiting.as_mut().poll(cx)) {
+                    Waited::Called(inner, reservation) => {
+                        State::Called { inner, reservation: Some(reservation), protocol: desk.protocol.clone() }
+                    }
                     Waited::Failed(error) => {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
-                    Waited::Refused(why) => State::Refused(why, waiting.key),
+                    Waited::Refused(why) => State::Refused(why, waiting.key, Arc::clone(desk)),
                 },
-                StateProj::Refused(why, key) => {
+                StateProj::Refused(why, key, desk) => {
                     debug!(%key, reason = %why, "refused");
-                    let result = this.desk.refusal.refuse(Refusal::from(&**why));
-                    let result = this.desk.protocol.refused(result, RateLimited::clone(why));
+                    let result = desk.refusal.refuse(Refusal::from(&**why));
+                    let result = desk.protocol.refused(result, RateLimited::clone(why));
                     this.state.set(State::Done);
                     return Poll::Ready(result);
                 }
@@ -154,8 +148,8 @@ impl<S: Service<Req>, M, P, C, E, Req> fmt::Debug for ResponseFuture<S, M, P, C,
         let state = match &self.state {
             State::Called { .. } => "called",
             #[cfg(feature = "redis")]
-            State::Asking(_) => "asking",
-            State::Waiting(_) => "waiting",
+            State::Asking(..) => "asking",
+            State::Waiting(..) => "waiting",
             State::Refused(..) => "refused",
             State::Done => "done",
         };
@@ -165,10 +159,10 @@ impl<S: Service<Req>, M, P, C, E, Req> fmt::Debug for ResponseFuture<S, M, P, C,
 
 // === impl State ===
 
-impl<S: Service<Req>, Req> State<S, Req> {
-    fn waiting(service: S, request: Req, ticket: Ticket) -> Self {
+impl<S: Service<Req>, Req, P, D> State<S, Req, P, D> {
+    pub(crate) fn waiting(service: S, request: Req, ticket: Ticket, desk: D) -> Self {
         let (timer, key) = (sleep_until(ticket.until()), ticket.key());
-        Self::Waiting(Box::pin(Waiting {
+        let waiting = Waiting {
             service,
             request: Some(request),
             ticket,
@@ -177,34 +171,8 @@ impl<S: Service<Req>, Req> State<S, Req> {
             #[cfg(feature = "redis")]
             asks: None,
             timer,
-        }))
-    }
-}
-
-// === impl Asking ===
-
-#[cfg(feature = "redis")]
-impl<S, Req> Asking<S, Req> {
-    fn poll(&mut self, cx: &mut Context<'_>, limiter: &Arc<crate::limiter::Limiter>) -> Poll<State<S, Req>>
-    where
-        S: Service<Req> + Clone,
-    {
-        let outcome = ready!(self.asks.as_mut().poll(cx));
-        let request = self.request.take().expect("polled after completion");
-        Poll::Ready(match outcome {
-            Ok(taken) => {
-                let reservation = Reservation::new(Arc::clone(limiter), taken);
-                State::Called { inner: self.service.call(request), reservation: Some(reservation) }
-            }
-            Err(not) => match self.wish.enter(limiter, not, Instant::now()) {
-                Ok(ticket) => {
-                    debug!(key = %self.wish.owner.key, "queued");
-                    // Another clone: the instance that was made ready must not be what waits.
-                    State::waiting(self.service.clone(), request, ticket)
-                }
-                Err(why) => State::Refused(why, self.wish.owner.key),
-            },
-        })
+        };
+        Self::Waiting(Box::pin(waiting), desk)
     }
 }
 
@@ -234,7 +202,7 @@ impl<S, Req> Waiting<S, Req> {
             let mut again = this.ticket.until();
             if !*this.aside {
                 #[cfg(feature = "redis")]
-                let turn = match poll_turn(this.ticket, this.asks, cx, now) {
+                let turn = match crate::shared::poll_turn(this.ticket, this.asks, cx, now) {
                     Poll::Ready(turn) => turn,
                     // It is bounded, and the deadline is looked at when it is over.
                     Poll::Pending => return Poll::Pending,
@@ -280,26 +248,6 @@ impl<S, Req> Waiting<S, Req> {
             ready!(poll_expired(this.timer.as_mut(), cx));
         }
     }
-}
-
-/// Polls for a turn. Where Redis is to be asked, it is.
-#[cfg(feature = "redis")]
-fn poll_turn(
-    ticket: &mut Ticket,
-    asks: &mut Option<crate::ticket::Asks>,
-    cx: &mut Context<'_>,
-    now: Instant,
-) -> Poll<Turn> {
-    let asked = match asks {
-        Some(asked) => asked,
-        None => match ticket.poll(cx.waker(), now) {
-            Turn::Ask => asks.insert(ticket.asks()),
-            turn => return Poll::Ready(turn),
-        },
-    };
-    let outcome = ready!(asked.as_mut().poll(cx));
-    *asks = None;
-    Poll::Ready(ticket.asked(outcome, Instant::now()))
 }
 
 /// Polls a timer that fires even in a task that never rests: the clock can always be asked, whatever share of the task's turn

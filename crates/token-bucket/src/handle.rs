@@ -2,6 +2,7 @@
 
 use std::{hash::Hash, sync::Arc, time::Duration};
 
+use buttress_core::Room;
 use tokio::time::Instant;
 
 use crate::{
@@ -122,10 +123,10 @@ impl LimitsHandle {
     }
 
     /// Lowers the level of `dimension` to what somebody else says is left: the provider, in the headers of an answer, where the
-    /// layer stands before its target. `full_in` is after which time the provider's own bucket is full again; it counts where
+    /// layer stands before its target, unless the layer [heeds](crate::TokenBucketLayer::heed_headroom) them by itself. `full_in` is after which time the provider's own bucket is full again; it counts where
     /// nothing is left. No level is ever raised.
     pub fn observe(&self, key: Fingerprint, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        self.limiter.observe(owner(key), dimension, left, full_in, now);
+        self.limiter.observe(owner(key), dimension, Room::new(left, None, full_in), now, now);
     }
 
     /// Forgets the keys whose buckets are full, and returns how many there were. Nothing depends on it: it gives memory back

@@ -219,6 +219,16 @@ impl<M, C, E> TokenBucketLayer<M, HttpProtocol, C, E> {
         self.desk.protocol.announce = true;
         self
     }
+
+    /// Goes by what answers say is left ([`Headroom`](buttress_core::Headroom) in their extensions, where a reader of providers'
+    /// headers leaves it): levels of requests and tokens that are higher are lowered to it, at once and again when the call is settled.
+    /// For a layer beneath a target, whose limits are the provider's: the provider counts also what others send, and what it
+    /// counts otherwise. No level is ever raised.
+    #[must_use]
+    pub const fn heed_headroom(mut self) -> Self {
+        self.desk.protocol.heed = true;
+        self
+    }
 }
 
 impl<M, U, C, E> TokenBucketLayer<M, PlainProtocol<U>, C, E> {

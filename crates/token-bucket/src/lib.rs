@@ -18,8 +18,11 @@
 //! 5. A call that finds too little is refused, or waits in a [`Queue`]: bounded, fair between [flows](Share) by weight, no longer
 //!    than its deadline. A call that could not be served in time is refused at once. One that waits holds neither a part of a
 //!    bucket nor a reservation of the inner service, and nobody overtakes a large one whose turn it is.
-//! 6. [`LimitsHandle`] lists keys, changes limits, resets and [lowers](LimitsHandle::observe) levels: beneath a target, by
-//!    what the provider says is left, the same layer shapes what is sent to it.
+//! 6. Beneath a target the same layer shapes what is sent to a provider: it [heeds](TokenBucketLayer::heed_headroom) what answers
+//!    say is left, and lowers its levels by itself.
+//! 7. [`LimitsHandle`] lists keys, changes limits, resets and [lowers](LimitsHandle::observe) levels.
+//! 8. With feature `redis`, replicas take from the same buckets (`SharedLimits`): one script and
+//!    one round trip for a call, none for a key that is leased or known to be refused, and a policy for when Redis is away.
 //!
 //! The arithmetic is a pure core, [`Bucket`]: whole numbers, nothing rounded, and the time is told. It is what a store elsewhere
 //! can be compared with.
@@ -126,6 +129,7 @@ mod ip;
 mod keys;
 mod layer;
 mod limit;
+mod limit_error;
 mod limiter;
 #[cfg(test)]
 mod model;
@@ -138,6 +142,7 @@ mod shard;
 #[cfg(feature = "redis")]
 mod shared;
 mod shortage;
+mod taken;
 mod ticket;
 #[cfg(test)]
 mod vectors;
@@ -155,7 +160,8 @@ pub use self::{
     ip::{ByIp, Net, NetError, network},
     keys::{ByApiKey, ByExtension, ByFn, ByHeader, Fingerprint, Key, KeyHasher, Secret, Shared},
     layer::{TierError, TokenBucketLayer},
-    limit::{Limit, LimitError, Limits},
+    limit::{Limit, Limits},
+    limit_error::LimitError,
     protocol::{Cover, HttpProtocol, PlainProtocol, Protocol, TellUsage, Untold},
     queue::Queue,
     reservation::{Charge, Reservation, Settling},

@@ -1,8 +1,6 @@
 //! How much is allowed.
 
 use std::{
-    error::Error,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use buttress_core::{Label, LabelError};
+use buttress_core::Label;
 
-use crate::Dimension;
+use crate::{Dimension, LimitError, limit_error::Fault};
 
 /// How much is allowed in one [`Dimension`]: a bucket that holds so much, and is refilled without pause.
 ///
@@ -38,37 +36,25 @@ struct Rules {
     /// Tells these limits from all others, equal ones too.
     id: u64,
     rules: Box<[Rule]>,
+    /// All levels are within 64 bits, as those of all limits that make sense are.
+    narrow: bool,
     /// The same as a script wants it, once somebody asks.
     #[cfg(feature = "redis")]
     exact: std::sync::OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
 }
 
-/// A limit as the arithmetic wants it: levels are counted in units times the period in nanoseconds, where every nanosecond
-/// brings a whole number, and nothing is ever rounded.
+/// A limit as the arithmetic wants it: levels are counted in parts of a unit such that every nanosecond brings a whole number of
+/// them, and nothing is ever rounded. Rate and unit have no common factor, so that no smaller numbers would do.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) limit: Limit,
     pub(crate) dimension: Dimension,
-    pub(crate) refill: u64,
-    pub(crate) period: u64,
+    /// So many parts come in a nanosecond.
+    pub(crate) rate: u64,
+    /// So many are one of what is counted.
+    pub(crate) unit: u64,
     pub(crate) capacity: i128,
     pub(crate) floor: i128,
-}
-
-/// What is wrong with a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitError(Fault);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Name(LabelError),
-    Quote,
-    Refill,
-    Capacity,
-    Period,
-    None,
-    TooMany,
-    SameName,
 }
 
 /// A year and a day: with it, no product of numbers of 64 bits leaves 128 bits.
@@ -201,11 +187,14 @@ impl Limits {
         } else if limits.iter().enumerate().any(twice) {
             return Err(LimitError(Fault::SameName));
         }
-        let rules = limits.into_iter().map(Rule::new).collect();
+        let rules: Box<[Rule]> = limits.into_iter().map(Rule::new).collect();
+        let fits = |level: i128| i64::try_from(level).is_ok();
+        let narrow = rules.iter().all(|rule| fits(rule.capacity) && fits(rule.floor));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self(Arc::new(Rules {
             id,
             rules,
+            narrow,
             #[cfg(feature = "redis")]
             exact: std::sync::OnceLock::new(),
         })))
@@ -228,6 +217,10 @@ impl Limits {
         exact.as_ref().map_err(Clone::clone)
     }
 
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.0.narrow
+    }
+
     #[inline]
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.0.rules
@@ -245,11 +238,13 @@ impl From<Limit> for Limits {
 impl Rule {
     fn new(limit: Limit) -> Self {
         let period = u64::try_from(limit.period.as_nanos()).expect("no longer than 366 days");
-        let scaled = |amount: u64| i128::from(amount) * i128::from(period);
+        let common = gcd(limit.refill, period);
+        let (rate, unit) = (limit.refill / common, period / common);
+        let scaled = |amount: u64| i128::from(amount) * i128::from(unit);
         Self {
             dimension: limit.dimension,
-            refill: limit.refill,
-            period,
+            rate,
+            unit,
             capacity: scaled(limit.capacity),
             floor: -scaled(limit.max_debt),
             limit,
@@ -258,41 +253,27 @@ impl Rule {
 
     #[inline]
     pub(crate) fn scaled(&self, amount: u64) -> i128 {
-        i128::from(amount) * i128::from(self.period)
+        i128::from(amount) * i128::from(self.unit)
     }
 
     /// Returns how many whole units a level is.
     pub(crate) fn units(&self, level: i128) -> i128 {
-        level.div_euclid(i128::from(self.period))
+        level.div_euclid(i128::from(self.unit))
     }
 
     /// Returns in how many nanoseconds `amount` comes, which is scaled; rounded up.
     pub(crate) fn time_for(&self, amount: i128) -> u64 {
         let amount = u128::try_from(amount).unwrap_or(0);
-        u64::try_from(amount.div_ceil(u128::from(self.refill))).unwrap_or(u64::MAX)
+        u64::try_from(amount.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX)
     }
 }
 
-// === impl LimitError ===
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Fault::Name(error) => write!(f, "name of the limit: {error}"),
-            Fault::Quote => {
-                f.write_str("name of the limit: it has a quotation mark or a backslash in it; a header cannot hold it")
-            }
-            Fault::Refill => f.write_str("amount: it is zero; it must be at least 1 in each period"),
-            Fault::Capacity => f.write_str("burst: it is zero; the bucket must hold at least 1"),
-            Fault::Period => f.write_str("period: it must be longer than zero, and no longer than 366 days"),
-            Fault::None => f.write_str("limits: there are none; leave the layer out instead"),
-            Fault::TooMany => write!(f, "limits: there are more than {}", Limits::MOST),
-            Fault::SameName => f.write_str("limits: two have the same name"),
-        }
+pub(crate) const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
+    a
 }
-
-impl Error for LimitError {}
 
 #[cfg(test)]
 mod tests {

@@ -3,9 +3,9 @@
 use std::{
     sync::{Mutex, PoisonError, atomic::Ordering},
     task::Waker,
-    time::Duration,
 };
 
+use buttress_core::{Headroom, Measure, Room};
 use tokio::time::Instant;
 
 use crate::{
@@ -20,6 +20,7 @@ const MOST_OVERRIDES: usize = 65_536;
 
 impl Limiter {
     pub(crate) fn set_tier(&self, name: &str, limits: Limits) -> bool {
+        #[cfg(feature = "redis")]
         if !self.can_keep(&limits) {
             return false;
         }
@@ -33,6 +34,7 @@ impl Limiter {
     }
 
     pub(crate) fn set_override(&self, key: Fingerprint, limits: Option<Limits>) -> bool {
+        #[cfg(feature = "redis")]
         if limits.as_ref().is_some_and(|limits| !self.can_keep(limits)) {
             return false;
         }
@@ -49,12 +51,9 @@ impl Limiter {
     }
 
     /// Returns whether levels under `limits` can be kept where they are to be kept.
-    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_self, reason = "all can be kept here"))]
+    #[cfg(feature = "redis")]
     fn can_keep(&self, limits: &Limits) -> bool {
-        #[cfg(feature = "redis")]
-        return self.shared.is_none() || limits.exact().is_ok();
-        #[cfg(not(feature = "redis"))]
-        return limits.iter().len() > 0;
+        self.shared.is_none() || limits.exact().is_ok()
     }
 
     /// Fills the buckets of a key.
@@ -86,13 +85,28 @@ impl Limiter {
         done
     }
 
-    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, left: u64, full_in: Duration, now: Instant) {
-        let nanos = self.nanos(now);
+    /// Lowers levels by what the answer to a call has told at `then` of what is left.
+    pub(crate) fn heed(&self, owner: Owner, headroom: &Headroom, then: Instant, now: Instant) {
+        let dimensions = [
+            (Measure::Requests, Dimension::REQUESTS),
+            (Measure::Tokens, Dimension::TOKENS),
+            (Measure::InputTokens, Dimension::INPUT_TOKENS),
+            (Measure::OutputTokens, Dimension::OUTPUT_TOKENS),
+        ];
+        for (measure, dimension) in dimensions {
+            if let Some(room) = headroom.measured(measure) {
+                self.observe(owner, dimension, room, then, now);
+            }
+        }
+    }
+
+    pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, room: Room, then: Instant, now: Instant) {
+        let (nanos, then) = (self.nanos(now), self.nanos(then));
         let mut shard = self.shard(owner.key);
         let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
         if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
             let Kept { bucket, limits, .. } = kept;
-            let lowered = bucket.observe(limits, dimension, left, full_in, nanos);
+            let lowered = bucket.observe_later(limits, dimension, room.left, room.returns, then, nanos);
             drop(shard);
             #[cfg(feature = "redis")]
             if let Some(store) = self.shared.as_ref().filter(|_| lowered) {

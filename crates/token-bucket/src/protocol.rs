@@ -1,11 +1,16 @@
 //! What a call is: with HTTP, or without.
 
-use buttress_core::{AnswerReport, Usage};
+use buttress_core::{AnswerReport, Headroom, Usage};
 use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use crate::{RateLimited, Reservation, ResponseBody, headers, ticket::deadline_of};
+use crate::{
+    RateLimited, Reservation, ResponseBody,
+    body::{Ending, Heed},
+    headers,
+    ticket::deadline_of,
+};
 
 /// What a layer reads of a request.
 pub trait Protocol<Req> {
@@ -38,6 +43,7 @@ pub trait Cover<Res, Err> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpProtocol {
     pub(crate) announce: bool,
+    pub(crate) heed: bool,
 }
 
 /// Any service: a call is settled when it is answered. See [`Protocol`] and [`Cover`].
@@ -82,7 +88,10 @@ impl<B: Body, E> Cover<Response<B>, E> for HttpProtocol {
         }
         let report = response.extensions().get::<AnswerReport>().cloned();
         let failed = !response.status().is_success();
-        Ok(response.map(|body| ResponseBody::new(body, reservation, report, failed, now)))
+        let told = response.extensions().get::<Headroom>().filter(|_| self.heed);
+        let heed = told.map(|headroom| Box::new(Heed::begin(*headroom, &reservation, now)));
+        Ok(response
+            .map(|body| ResponseBody::new(body, Ending { reservation: Some(reservation), report, failed, heed }, now)))
     }
 
     fn refused(&self, result: Result<Response<B>, E>, why: RateLimited) -> Result<Self::Response, E> {

@@ -119,6 +119,10 @@ impl Reservation {
         &self.limiter
     }
 
+    pub(crate) fn limiter_arc(&self) -> Arc<Limiter> {
+        Arc::clone(&self.limiter)
+    }
+
     pub(crate) const fn taken(&self) -> &Taken {
         &self.taken
     }

@@ -42,7 +42,7 @@ impl<S, M, P, C, E, Req> Service<Req> for TokenBucket<S, M, P, C, E>
 where
     S: Service<Req> + Clone,
     M: Refuse<Refusal, S::Response, S::Error>,
-    P: Protocol<Req> + Cover<S::Response, S::Error>,
+    P: Protocol<Req> + Cover<S::Response, S::Error> + Clone,
     C: Caller<Req>,
     E: Estimate<Req>,
 {
@@ -69,7 +69,7 @@ where
             Ok(taken) => {
                 // Before the call, so that a panic in it settles it.
                 let reservation = Reservation::new(Arc::clone(&desk.limiter), taken);
-                ResponseFuture::called(self.inner.call(request), reservation, Arc::clone(desk))
+                ResponseFuture::called(self.inner.call(request), reservation, desk.protocol.clone())
             }
             Err(not) => self.wait(request, owner, costs, not, now),
         }
@@ -88,7 +88,7 @@ impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
     ) -> ResponseFuture<S, M, P, C, E, Req>
     where
         S: Service<Req>,
-        P: Protocol<Req>,
+        P: Protocol<Req> + Clone,
         C: Caller<Req>,
     {
         let desk = Arc::clone(&self.desk);
@@ -96,7 +96,7 @@ impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
         match desk.limiter.here(store, owner, costs, now) {
             crate::shared::Here::Taken(taken) => {
                 let reservation = Reservation::new(Arc::clone(&desk.limiter), taken);
-                ResponseFuture::called(self.inner.call(request), reservation, desk)
+                ResponseFuture::called(self.inner.call(request), reservation, desk.protocol.clone())
             }
             crate::shared::Here::Not(not) => self.wait(request, owner, costs, not, now),
             crate::shared::Here::Ask => {

@@ -129,3 +129,13 @@ impl Hasher for AsItIs {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_takes_no_more_than_a_line_of_the_cache() {
+        assert!(size_of::<(Fingerprint, Kept)>() <= 64, "{}", size_of::<(Fingerprint, Kept)>());
+    }
+}

@@ -1,6 +1,8 @@
 //! Limits that replicas share, through Redis.
 
+mod asking;
 mod away;
+mod counts;
 #[cfg(test)]
 mod differential;
 mod error;
@@ -20,13 +22,14 @@ use buttress_redis::{Namespace, Redis};
 
 use crate::Secret;
 
-pub use self::{error::ShareError, sharing::Sharing, store::SharedCounts};
 pub(crate) use self::{
+    asking::{Asking, Asks, poll_turn},
     exact::Exact,
     near::Near,
     settle::reserve,
     store::{Here, Store},
 };
+pub use self::{counts::SharedCounts, error::ShareError, sharing::Sharing};
 
 /// Lets replicas take from the same buckets, in Redis.
 ///

@@ -19,16 +19,16 @@ pub struct Shortage {
 
 impl Shortage {
     #[cold]
-    pub(crate) fn new(limits: &Limits, levels: &[i128], need: impl Fn(&Rule) -> i128) -> Self {
+    pub(crate) fn new(limits: &Limits, levels: impl Iterator<Item = i128>, need: impl Fn(&Rule) -> i128) -> Self {
         let mut shortage = Self { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
-        for (at, (level, rule)) in levels.iter().zip(limits.rules()).enumerate() {
+        for (at, (level, rule)) in levels.zip(limits.rules()).enumerate() {
             let need = need(rule);
             if need > rule.capacity {
                 // Told at once, and told of this limit alone: no other one is worth waiting for.
                 let never = shortage.wait.is_none();
                 shortage.short = if never { shortage.short } else { 0 } | 1 << at;
                 shortage.wait = None;
-            } else if need > *level {
+            } else if need > level {
                 shortage.waits[at] = rule.time_for(need - level);
                 if let Some(wait) = &mut shortage.wait {
                     *wait = shortage.waits[at].max(*wait);

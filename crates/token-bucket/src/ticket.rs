@@ -15,17 +15,17 @@ use crate::{
 /// A call's turn in the queue. Dropping it gives the turn up.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    limiter: Arc<Limiter>,
-    owner: Owner,
-    flow: Fingerprint,
-    costs: Costs,
-    place: Place,
-    until: Instant,
-    at: At,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) owner: Owner,
+    pub(crate) flow: Fingerprint,
+    pub(crate) costs: Costs,
+    pub(crate) place: Place,
+    pub(crate) until: Instant,
+    pub(crate) at: At,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     Line,
     /// It has had its turn, and waits elsewhere.
     Aside,
@@ -134,21 +134,6 @@ struct LinedUp {
     wait: Option<u64>,
 }
 
-/// A question to Redis. Boxed, since it is large, and a round trip takes much longer.
-#[cfg(feature = "redis")]
-pub(crate) type Asks = std::pin::Pin<Box<dyn Future<Output = Result<Taken, Not>> + Send>>;
-
-#[cfg(feature = "redis")]
-pub(crate) fn asks(limiter: &Arc<Limiter>, owner: Owner, costs: Costs) -> Asks {
-    let limiter = Arc::clone(limiter);
-    Box::pin(async move {
-        match &limiter.shared {
-            Some(store) => limiter.ask(store, owner, costs).await,
-            None => Err(Not::Away),
-        }
-    })
-}
-
 pub(crate) fn deadline_of<B>(request: &http::Request<B>) -> Option<Instant> {
     CallContext::of(request)?.deadline()
 }
@@ -233,45 +218,6 @@ impl Ticket {
         }
     }
 
-    /// Goes by what was said to this call when it was its turn.
-    #[cfg(feature = "redis")]
-    pub(crate) fn asked(&mut self, outcome: Result<Taken, Not>, now: Instant) -> Turn {
-        match outcome {
-            Ok(taken) => {
-                let mut shard = self.limiter.shard(self.owner.key);
-                if let Some(line) = shard.lines.get_mut(&self.owner.key) {
-                    line.served(self.place);
-                }
-                let next = shard.left(self.owner.key);
-                drop(shard);
-                if std::mem::replace(&mut self.at, At::Gone) == At::Line {
-                    self.limiter.end_to_wait();
-                }
-                next.into_iter().for_each(Waker::wake);
-                Turn::Now(Reservation::new(Arc::clone(&self.limiter), taken))
-            }
-            Err(Not::Short(shortage)) => match shortage.wait().and_then(|wait| now.checked_add(wait)) {
-                // Redis counts in microseconds.
-                Some(at) => Turn::Later(at + Duration::from_micros(1)),
-                None => {
-                    self.leave();
-                    Turn::Never(Some(shortage))
-                }
-            },
-            Err(Not::Behind) => Turn::Later(now + Duration::from_millis(1)),
-            Err(Not::Away) => {
-                self.leave();
-                Turn::Never(None)
-            }
-        }
-    }
-
-    /// Returns what is to be asked of Redis.
-    #[cfg(feature = "redis")]
-    pub(crate) fn asks(&self) -> Asks {
-        asks(&self.limiter, self.owner, self.costs)
-    }
-
     /// Gives back what was taken and lets the next go, but keeps the place.
     pub(crate) fn step_aside(&mut self, reservation: Reservation, now: Instant) {
         reservation.cancel(now);
@@ -298,7 +244,7 @@ impl Ticket {
     }
 
     /// Gives the turn up.
-    fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         if self.at == At::Line {
             self.limiter.end_to_wait();
             let mut shard = self.limiter.shard(self.owner.key);

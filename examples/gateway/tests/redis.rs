@@ -37,7 +37,7 @@ async fn ask(running: &Running, tenant: &str) -> u16 {
     let mut request = running.request(CHAT_PATH, CHAT);
     request.headers_mut().insert("x-tenant", tenant.parse().expect("it is a header"));
     let answer = read(running.send(request).await).await;
-    assert_eq!(answer.status == 429, answer.header("retry-after") != "", "{answer:?}");
+    assert_eq!(answer.status == 429, !answer.header("retry-after").is_empty(), "{answer:?}");
     answer.status.as_u16()
 }
 

@@ -3,7 +3,10 @@
 use buttress_redis::{lua_exact, lua_exact_product};
 
 use super::error::{Fault, ShareError};
-use crate::{Costs, Limits, limit::Rule};
+use crate::{
+    Costs, Limits,
+    limit::{Rule, gcd},
+};
 
 /// Limits in numbers that a script computes exactly.
 #[derive(Clone, Debug)]
@@ -76,10 +79,11 @@ impl ExactRule {
     fn try_new(rule: &Rule) -> Result<Self, ShareError> {
         let limit = &rule.limit;
         let fault = |field, fault| ShareError::new(limit.name().clone(), field, fault);
-        if !rule.period.is_multiple_of(1_000) {
+        let nanos = limit.period().as_nanos();
+        let micros = u64::try_from(nanos / 1_000).expect("no longer than 366 days");
+        if !nanos.is_multiple_of(1_000) {
             return Err(fault("period", Fault::Period));
         }
-        let micros = rule.period / 1_000;
         let common = gcd(limit.refill(), micros);
         let unit = micros / common;
         let too_large = |field| fault(field, Fault::TooLarge(unit));
@@ -95,16 +99,10 @@ impl ExactRule {
             capacity,
             most,
             longest: most / rate + i64::from(most % rate != 0),
-            part: i128::from(common) * 1_000,
+            // Whole, since what divides amount and nanoseconds divides a thousand times what divides amount and microseconds.
+            part: i128::from(rule.unit / unit),
         })
     }
-}
-
-const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]
@@ -132,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_script_cannot_compute_is_refused_with_its_limit_and_field() {
         let minute = Duration::from_secs(60);
-        let error = |limit: Limit| Limits::from(limit).exact().expect_err("it is too large").clone();
+        let error = |limit: Limit| Limits::from(limit).exact().expect_err("it is too large");
         let limit =
             |amount, period| Limit::try_new("tokens", Dimension::TOKENS, amount, period).expect("it makes sense");
         for (field, limit) in [

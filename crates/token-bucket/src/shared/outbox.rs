@@ -88,6 +88,11 @@ impl Outbox {
 
     /// Returns a key whose lease ended by `now`, as far as is known.
     pub(crate) fn ended(&self, now: u64) -> Option<Fingerprint> {
-        lock(&self.leased).pop_front_if(|(until, _)| *until <= now).map(|(_, key)| key)
+        let mut leased = lock(&self.leased);
+        let (until, key) = *leased.front()?;
+        (until <= now).then(|| {
+            leased.pop_front();
+            key
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
+    counts::Counters,
     lease::{Pot, wants},
     near::Near,
     outbox::Outbox,
@@ -42,34 +43,6 @@ pub(crate) struct Store {
     pub(crate) counters: Counters,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    asked: AtomicU64,
-    leased: AtomicU64,
-    remembered: AtomicU64,
-    pub(crate) away: AtomicU64,
-}
-
-/// How calls under [shared limits](SharedLimits) were decided.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SharedCounts {
-    /// Calls for which Redis was asked.
-    pub asked: u64,
-    /// Calls that took from a lease.
-    pub leased: u64,
-    /// Calls that were refused by what Redis had said before.
-    pub remembered: u64,
-    /// Calls that were decided without Redis, since it was away.
-    pub away: u64,
-    /// Changes that were written in the background.
-    pub settled: u64,
-    /// Changes that were lost, since too many waited, or Redis was away for too long after the first attempt.
-    pub dropped: u64,
-    /// Changes that wait to be written.
-    pub waiting: usize,
-}
-
 /// What can be said of a call without asking Redis.
 #[derive(Debug)]
 pub(crate) enum Here {
@@ -94,20 +67,6 @@ impl Store {
             epoch: AtomicU32::new(0),
             spent: AtomicBool::new(false),
             counters: Counters::default(),
-        }
-    }
-
-    pub(crate) fn counts(&self) -> SharedCounts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { asked, leased, remembered, away } = &self.counters;
-        SharedCounts {
-            asked: read(asked),
-            leased: read(leased),
-            remembered: read(remembered),
-            away: read(away),
-            settled: read(&self.outbox.settled),
-            dropped: read(&self.outbox.dropped),
-            waiting: self.outbox.len(),
         }
     }
 }

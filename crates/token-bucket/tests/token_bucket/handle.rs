@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use buttress_core::Payload;
+use buttress_core::{Headroom, Measure, Payload, Room};
 use buttress_token_bucket::{ByApiKey, Costs, Dimension, TokenBucketLayer};
 use http::Request;
 use tokio::time::Instant;
 
-use crate::support::{ask, both, from, left, left_of, over_probe, requests, send, tokens};
+use crate::support::{MINUTE, ask, both, ends, estimate, from, left, left_of, over_probe, requests, send, tokens};
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_listed_up_to_a_number_and_can_be_reset() {
@@ -80,4 +80,48 @@ async fn check_takes_nothing_and_a_reservation_by_hand_is_settled_once() {
     assert!(never.is_never() && never.wait().is_none());
     let unknown = handle.fingerprint("unknown");
     assert!(handle.check(unknown, &Costs::tokens(101, 0), now).expect_err("it never fits").is_never());
+}
+
+fn told(left: u64) -> buttress_testkit::Reply {
+    let headroom = Headroom::default()
+        .with_measured(Measure::Requests, Room::new(90, Some(100), MINUTE))
+        .with_measured(Measure::Tokens, Room::new(left, Some(1_000), MINUTE));
+    ends(Some(buttress_core::Usage::new(10, 10))).extension(headroom)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_beneath_a_target_heeds_what_answers_say_is_left() {
+    let layer = TokenBucketLayer::new(both(100, 1_000)).heed_headroom().estimate(estimate);
+    let (service, probe) = over_probe(&layer);
+    probe.always(told(300));
+    let answer = send(&service, ask(100, 100)).await;
+    assert_eq!(left(&layer.handle()), [90, 300], "others use it too");
+    drop(answer);
+    assert_eq!(left(&layer.handle()), [90, 300], "what came back was in the provider's word already");
+    tokio::time::advance(MINUTE / 10).await;
+    assert_eq!(left(&layer.handle()), [100, 400], "time brings it back");
+    probe.always(told(700));
+    drop(send(&service, ask(0, 0)).await);
+    assert_eq!(left(&layer.handle())[1], 380, "no level is raised");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_since_an_answer_began_is_there_at_its_end() {
+    let layer = TokenBucketLayer::new(both(100, 1_000)).heed_headroom().estimate(estimate);
+    let (service, probe) = over_probe(&layer);
+    probe.always(told(300));
+    let answer = send(&service, ask(300, 300)).await;
+    assert_eq!(left(&layer.handle())[1], 300);
+    tokio::time::advance(MINUTE / 4).await;
+    drop(answer);
+    assert_eq!(left(&layer.handle())[1], 550, "300, and a quarter of a minute's tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_is_not_told_to_heeds_nothing() {
+    let layer = TokenBucketLayer::new(both(100, 1_000));
+    let (service, probe) = over_probe(&layer);
+    probe.always(told(0));
+    drop(send(&service, ask(0, 0)).await);
+    assert_eq!(left(&layer.handle())[0], 99);
 }
