@@ -5,6 +5,7 @@ mod endpoint;
 mod error;
 mod limits;
 mod probes;
+mod redis;
 mod sections;
 mod target;
 mod tenants;
@@ -19,6 +20,7 @@ pub use self::{
     error::ConfigError,
     limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
+    redis::RedisConfig,
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
     target::{TargetConfig, Upstream},
     tenants::{KeyHash, PriceConfig, TenantConfig},

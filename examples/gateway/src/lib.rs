@@ -14,6 +14,7 @@ pub mod config;
 pub mod demo;
 pub mod intake;
 mod learn;
+mod limiting;
 pub mod operator;
 mod probe;
 pub mod reload;

@@ -103,6 +103,9 @@ fn workers(operator: &Operator) -> JoinSet<()> {
     if let Some(prober) = operator.prober() {
         workers.spawn(prober);
     }
+    if let Some(sharing) = operator.sharing() {
+        workers.spawn(sharing);
+    }
     workers
 }
 

@@ -20,7 +20,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::Upstream, probe::Asker, routes::Routes, tenants::Limiting};
+use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
@@ -86,6 +86,18 @@ impl Operator {
         self.probing.map(|probing| self.targets.prober(probing, move |target| asker.clone().ask(target)))
     }
 
+    /// Returns whether the Redis is there in which limits are shared, where they are.
+    #[must_use]
+    pub fn redis_is_connected(&self) -> Option<bool> {
+        self.callers.as_ref().and_then(Limiting::is_connected)
+    }
+
+    /// Returns the work that limits need which replicas share through Redis, where they do. It is to be spawned once.
+    #[must_use]
+    pub fn sharing(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.callers.as_ref().and_then(Limiting::sharing)
+    }
+
     /// Puts `upstreams` in the place of the targets that were. What is known of one of the same name stays known; requests
     /// and streams under way go on.
     ///
@@ -144,6 +156,7 @@ impl Operator {
         });
         json!({
             "targets": targets.collect::<Vec<_>>(),
+            "redis_connected": self.redis_is_connected(),
             "tenants": tenants.collect::<Vec<_>>(),
             "hedges": {
                 "sent": hedges.sent,

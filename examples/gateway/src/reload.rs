@@ -72,14 +72,16 @@ impl Reload {
     pub fn apply(&mut self, text: &str) -> Result<Applied, ConfigError> {
         let edited = Config::parse(text, &self.path.display().to_string())?;
         let (upstreams, book) = (edited.upstreams(self.variable)?, edited.book(self.variable)?);
-        // Its names were checked when it was parsed.
-        let refused = |error| ConfigError::of(&self.path, "targets", ToString::to_string(&error));
-        self.operator.replace(&upstreams).map_err(refused)?;
         let needs_restart = self.running.changed_for_good(&edited);
-        let limits = (&self.operator.callers, book, &self.running.limits, edited.limits);
-        if let (Some(callers), Some(book), Some(before), Some(limits)) = limits
-            && !needs_restart.contains(&"limits")
-        {
+        let refused = |(key, says): (String, String)| ConfigError::of(&self.path, &key, says);
+        let limits = edited.limits.filter(|_| !needs_restart.contains(&"limits"));
+        if let (Some(callers), Some(limits)) = (&self.operator.callers, &limits) {
+            callers.check(limits).map_err(refused)?;
+        }
+        // Its names were checked when it was parsed.
+        self.operator.replace(&upstreams).map_err(|error| refused(("targets".to_owned(), error.to_string())))?;
+        let replaced = (&self.operator.callers, book, &self.running.limits, limits);
+        if let (Some(callers), Some(book), Some(before), Some(limits)) = replaced {
             callers.replace(book, before, &limits);
             self.running.limits = Some(limits);
         }

@@ -28,10 +28,11 @@ use crate::{
     brief::Brief,
     config::{Config, Upstream},
     learn::Learn,
+    limiting::{self, LimitsLayer},
     operator::Operator,
     probe::Asker,
     routes::Routes,
-    tenants::{Book, Limiting, LimitsLayer, Tenants},
+    tenants::{Book, Tenants},
     unasked::{Mark, without_usage},
 };
 
@@ -59,17 +60,15 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
     let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
     let gate = gate(config, routes.clone());
     let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
-    let tenants = config.limits.as_ref().zip(book).map(|(limits, book)| Tenants::new(limits, book)).transpose()?;
-    let (tenants, callers) = tenants.unzip();
+    let limited = config.limits.as_ref().zip(book).map(|(limits, book)| limiting::build(limits, book)).transpose()?;
+    let (callers, limiting) = limited.unzip();
+    let tenants = limiting.as_ref().map(|limiting| limiting.tenants.clone());
     let operator = Operator {
         targets: failover.handle(),
         routes: routes.clone(),
         asker: Asker::new(routes.clone(), client.clone()),
         probing: config.probes.probing(),
-        callers: callers
-            .as_ref()
-            .zip(tenants.clone())
-            .map(|(layer, tenants)| Limiting { tenants, buckets: layer.handle() }),
+        callers: limiting,
         circuits: breaker.handle(),
         limit: {
             let limits = limits.clone();

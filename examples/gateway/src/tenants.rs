@@ -1,26 +1,14 @@
 //! Who calls, what a call may cost, and what is left to its caller.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    num::{NonZeroU32, NonZeroUsize},
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, num::NonZeroUsize, sync::Arc};
 
 use arc_swap::ArcSwap;
-use buttress_core::{HttpRefusal, Label, Payload};
+use buttress_core::{Label, Payload};
 use buttress_llm::{Call, ExpectedOutput, Operation, TokenCounter};
-use buttress_token_bucket::{
-    AsTheyCome, Callers, Costs, Estimate, Fingerprint, HttpProtocol, Key, LimitError, LimitsHandle, Prices, Queue,
-    Secret, Standing, Tier, TokenBucketLayer,
-};
+use buttress_token_bucket::{Costs, Estimate, Fingerprint, Prices, Secret};
 use http::{HeaderMap, Request, header};
-use tokio::time::Instant;
 
-use crate::{
-    config::{CallerBy, Config, KeyHash, LimitsConfig, PriceConfig, Strangers},
-    stack::BuildError,
-};
+use crate::config::{CallerBy, Config, KeyHash, LimitsConfig, PriceConfig, Strangers};
 
 /// Who calls, and what a call may cost. Clones are one.
 #[derive(Clone)]
@@ -29,10 +17,6 @@ pub(crate) struct Tenants {
     secret: Secret,
     expected: Arc<ExpectedOutput>,
 }
-
-/// The layer that keeps callers to their limits.
-pub(crate) type LimitsLayer =
-    TokenBucketLayer<HttpRefusal, HttpProtocol, Callers<ByCaller, ByCaller, AsTheyCome>, Tenants>;
 
 /// Who the tenants are, and what models cost. It holds hashes of keys, and no key.
 pub struct Book {
@@ -46,45 +30,23 @@ pub struct Book {
     families: Vec<(String, PriceConfig)>,
     dearest: Option<PriceConfig>,
     assumed_output: u64,
+    /// Where replicas share what they count.
+    pub(crate) redis: Option<String>,
 }
 
 /// What is found of a caller, in a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
-    key: Fingerprint,
-    tier: usize,
-}
-
-/// By what was found of the caller.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ByCaller;
-
-/// What an operator sees of limits, and does to them.
-#[derive(Clone, Debug)]
-pub(crate) struct Limiting {
-    pub(crate) tenants: Tenants,
-    pub(crate) buckets: LimitsHandle,
+    pub(crate) key: Fingerprint,
+    pub(crate) tier: usize,
 }
 
 // === impl Tenants ===
 
 impl Tenants {
-    pub(crate) fn new(limits: &LimitsConfig, book: Book) -> Result<(Self, LimitsLayer), BuildError> {
-        let tenants = Self {
-            book: Arc::new(ArcSwap::from_pointee(book)),
-            secret: Secret::random(),
-            expected: Arc::new(ExpectedOutput::new(MOST_MODELS, QUANTILE)),
-        };
-        let tiers = limits.tiers().map(|(name, tier)| Ok((name, tier.limits()?)));
-        let tiers = tiers.collect::<Result<Vec<_>, LimitError>>()?;
-        let layer = TokenBucketLayer::new(limits.default.limits()?)
-            .secret(tenants.secret)
-            .max_keys(limits.max_callers)
-            .queue(limits.wait.map_or(Queue::NONE, |wait| Queue::of(MOST_WAITING).max_wait(wait)))
-            .keyed(ByCaller)
-            .tiered(tiers, ByCaller)?
-            .estimate(tenants.clone());
-        Ok((tenants, if limits.announce { layer.announce() } else { layer }))
+    pub(crate) fn new(book: Book, secret: Secret) -> Self {
+        let expected = ExpectedOutput::new(MOST_MODELS, QUANTILE);
+        Self { book: Arc::new(ArcSwap::from_pointee(book)), secret, expected: Arc::new(expected) }
     }
 
     /// Returns what is known of how long answers are.
@@ -92,7 +54,8 @@ impl Tenants {
         Arc::clone(&self.expected)
     }
 
-    fn replace(&self, book: Book) {
+    /// Takes over who is known, and what models cost.
+    pub(crate) fn replace(&self, book: Book) {
         self.book.store(Arc::new(book));
     }
 
@@ -119,6 +82,12 @@ impl Tenants {
         }
     }
 
+    /// Returns each tenant: its name, its key, and the number of its tier.
+    pub(crate) fn all(&self) -> Vec<(Label, Fingerprint, usize)> {
+        let book = self.book.load();
+        book.tenants.iter().map(|(name, tier)| (name.clone(), self.fingerprint(name), *tier)).collect()
+    }
+
     fn fingerprint(&self, name: &Label) -> Fingerprint {
         self.secret.of(name.as_str())
     }
@@ -128,8 +97,6 @@ impl Tenants {
 const MOST_MODELS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1,024 are not 0");
 /// What part of the answers stays within what is reserved for them. What the others need more is owed.
 const QUANTILE: f64 = 0.95;
-/// How many requests may wait for one bucket.
-const MOST_WAITING: NonZeroU32 = NonZeroU32::new(1_000).expect("1,000 are not 0");
 
 impl Estimate<Request<Payload>> for Tenants {
     fn estimate(&self, request: &Request<Payload>) -> Costs {
@@ -176,6 +143,8 @@ impl Book {
         limits: &LimitsConfig,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, (String, String)> {
+        let redis = limits.redis.as_ref().map(|redis| redis.url(&variable)).transpose();
+        let redis = redis.map_err(|says| ("limits.redis".to_owned(), says))?;
         let (mut tenants, mut by_key) = (Vec::new(), HashMap::new());
         for (at, tenant) in config.tenants().enumerate() {
             let tier = tenant.tier.as_deref().and_then(|tier| limits.tier(tier)).unwrap_or(0);
@@ -206,6 +175,7 @@ impl Book {
             families,
             dearest: config.prices.values().copied().reduce(PriceConfig::dearer),
             assumed_output: limits.assumed_output.get(),
+            redis,
         })
     }
 
@@ -249,46 +219,5 @@ impl Book {
 impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Book").field("tenants", &self.tenants).finish_non_exhaustive()
-    }
-}
-
-// === impl ByCaller ===
-
-impl Key<Request<Payload>> for ByCaller {
-    fn key(&self, request: &Request<Payload>, _: &Secret) -> Fingerprint {
-        request.extensions().get::<Caller>().map_or(Fingerprint::NO_KEY, |caller| caller.key)
-    }
-}
-
-impl Tier<Request<Payload>> for ByCaller {
-    fn tier(&self, request: &Request<Payload>) -> usize {
-        request.extensions().get::<Caller>().map_or(0, |caller| caller.tier)
-    }
-}
-
-// === impl Limiting ===
-
-impl Limiting {
-    /// Returns how the limits of each tenant stand.
-    pub(crate) fn standings(&self, now: Instant) -> Vec<(Label, Vec<Standing>)> {
-        let book = self.tenants.book.load();
-        let standing = |(name, tier): &(Label, usize)| {
-            (name.clone(), self.buckets.standings_under(*tier, self.tenants.fingerprint(name), now))
-        };
-        book.tenants.iter().map(standing).collect()
-    }
-
-    /// Takes over who is known, what models cost, and what each tier of `limits` may take that `before` says otherwise. What
-    /// was used stays used.
-    pub(crate) fn replace(&self, book: Book, before: &LimitsConfig, limits: &LimitsConfig) {
-        for ((name, tier), (_, was)) in limits.tiers().zip(before.tiers()) {
-            // New limits cost a look at each bucket.
-            if let (true, Ok(limits)) = (tier != was, tier.limits())
-                && !self.buckets.set_tier(name, limits)
-            {
-                tracing::warn!(tier = name, "there is no such tier");
-            }
-        }
-        self.tenants.replace(book);
     }
 }

@@ -13,7 +13,7 @@ use support::{CHAT, CHAT_PATH, FAR, Running};
 const PROBED: &str = r#"
 [probes]
 every = "100ms"
-timeout = "300ms"
+timeout = "2s"
 down_after = 2
 up_after = 2
 [failover]

@@ -18,6 +18,10 @@ use support::{Answer, CHAT, CHAT_PATH, FAR, Running, STREAM, read};
 const BY_HEADER: &str = "[limits]\ncaller = \"header:x-tenant\"\nassumed_output = 600\n";
 const TENANTS: &str = "[[tenants]]\nname = \"a\"\n[[tenants]]\nname = \"b\"\ntier = \"gold\"\n";
 
+/// A dollar buys a thousand tokens. Tokens of a minute would be refilled within a test.
+const DOLLAR: &str = "dollars_per_day = 1";
+const PRICES: &str = "[prices.\"*\"]\ninput = 1000\noutput = 1000\n";
+
 fn as_caller(running: &Running, header: &'static str, value: &str, path: &str, body: &str) -> Request<Payload> {
     let mut request = running.request(path, body.to_owned());
     request.headers_mut().insert(HeaderName::from_static(header), value.parse().expect("it is a header"));
@@ -33,6 +37,11 @@ fn left(running: &Running, tenant: &str) -> Vec<i128> {
     let standings = running.operator.standings(Instant::now());
     let (_, limits) = standings.into_iter().find(|(name, _)| name.as_str() == tenant).expect("it is a tenant");
     limits.iter().map(|standing| standing.level).collect()
+}
+
+/// How many tokens a tenant can pay for.
+fn tokens_left(running: &Running, tenant: &str) -> i128 {
+    left(running, tenant)[0] / 1_000_000
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -116,28 +125,28 @@ async fn money_is_a_quota_that_is_spent_by_what_models_cost() {
 
 #[tokio::test]
 async fn a_stream_is_charged_at_its_end_by_what_it_has_used() {
-    let running = two_tenants("tpm = 1000", "tpm = 1000").await;
+    let running = two_tenants(DOLLAR, &format!("{DOLLAR}\n{PRICES}")).await;
     let usage = STREAM.replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     running.break_region(0, Fault::StallAfter { events: 3 });
     let stalled = running.send(as_caller(&running, "x-tenant", "a", CHAT_PATH, &usage)).await;
-    assert!(left(&running, "a")[0] < 400, "600 are reserved");
+    assert!(tokens_left(&running, "a") < 400, "600 are reserved");
     let refused = chat(&running, "a", &usage).await;
-    assert_eq!(refused.status, 429);
-    assert!(refused.text().contains("tokens-per-minute of 1000 llm-tokens"), "{refused:?}");
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("dollars-per-day of 1000000000 nano-dollars"), "{refused:?}");
     running.regions[0].heal();
     drop(stalled);
-    until("what was not used comes back from a stream that is given up", || left(&running, "a")[0] > 500).await;
+    until("what was not used comes back from a stream that is given up", || tokens_left(&running, "a") > 500).await;
 
-    let before = left(&running, "b")[0];
+    let before = tokens_left(&running, "b");
     let answer = chat(&running, "b", &usage).await;
     assert!(answer.text().ends_with("data: [DONE]\n\n"), "{answer:?}");
-    until("a stream that told its usage costs that", || left(&running, "b")[0] > before - 60).await;
-    assert!(left(&running, "b")[0] < before, "and not nothing");
+    until("a stream that told its usage costs that", || tokens_left(&running, "b") > before - 60).await;
+    assert!(tokens_left(&running, "b") < before, "and not nothing");
 }
 
 #[tokio::test]
 async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_may_need() {
-    let running = two_tenants("tpm = 1000", "tpm = 100000").await;
+    let running = two_tenants(DOLLAR, &format!("dollars_per_day = 100\n{PRICES}")).await;
     let eager = CHAT.replace("\"messages\"", "\"max_tokens\":900,\"messages\"");
     for _ in 0..20 {
         assert_eq!(chat(&running, "b", &eager).await.status, 200);
@@ -152,7 +161,7 @@ async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_ma
     }
     let both = running.regions[0].wait_for(|stats| stats.in_flight == 2);
     timeout(FAR, both).await.expect("both are let in, although both may need 900 of 1000");
-    let left = left(&running, "a")[0];
+    let left = tokens_left(&running, "a");
     assert!((900..1000).contains(&left), "{left}");
 }
 
@@ -160,7 +169,7 @@ async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_ma
 async fn a_target_can_be_asked_for_usage_without_the_caller_noticing() {
     let region = Simulator::builder().target("eastus").length(5..=5).start().await.expect("a port is free");
     let text = format!(
-        "listen = \"127.0.0.1:0\"\n{BY_HEADER}[limits.default]\ntpm = 1000\n[limits.tiers.gold]\nrpm = 1\n{TENANTS}\
+        "listen = \"127.0.0.1:0\"\n{BY_HEADER}[limits.default]\n{DOLLAR}\n[limits.tiers.gold]\nrpm = 1\n{PRICES}{TENANTS}\
          [[targets]]\nname = \"eastus\"\nurl = \"{}/v1\"\ndialect = \"openai\"\nask_for_usage = true\n",
         region.url()
     );
@@ -169,7 +178,7 @@ async fn a_target_can_be_asked_for_usage_without_the_caller_noticing() {
     let text = answer.text();
     assert!(text.ends_with("data: [DONE]\n\n") && text.contains("\"finish_reason\":\"stop\""), "{text}");
     assert!(!text.contains("total_tokens"), "the caller has not asked: {text}");
-    until("it is charged by what it has used", || (940..1000).contains(&left(&running, "a")[0])).await;
+    until("it is charged by what it has used", || (940..1000).contains(&tokens_left(&running, "a"))).await;
 
     let asked = STREAM.replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     let text = chat(&running, "a", &asked).await.text();
@@ -178,13 +187,13 @@ async fn a_target_can_be_asked_for_usage_without_the_caller_noticing() {
 
 #[tokio::test]
 async fn a_failed_answer_costs_a_request_and_no_tokens_however_often_it_was_tried() {
-    let running = two_tenants("rpm = 10\ntpm = 1000", "rpm = 1").await;
+    let running = two_tenants("rpm = 1\ntpm = 1000", "rpm = 1").await;
     for region in 0..2 {
         running.break_region(region, Fault::provider(ProviderError::ServerError));
     }
     let answer = chat(&running, "a", CHAT).await;
     assert!(answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.header("x-attempts") == "5", "{answer:?}");
-    until("it is settled", || left(&running, "a") == [9, 1000]).await;
+    until("it is settled", || left(&running, "a") == [0, 1000]).await;
 }
 
 #[tokio::test]

@@ -92,6 +92,6 @@ impl Config {
 /// Returns whether the buckets for `a` do for `b` too: how much they hold may differ, which there are may not.
 fn same_buckets(a: Option<&LimitsConfig>, b: Option<&LimitsConfig>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
-    let same = (a.max_callers, a.announce, a.wait) == (b.max_callers, b.announce, b.wait);
+    let same = (a.max_callers, a.announce, a.wait, &a.redis) == (b.max_callers, b.announce, b.wait, &b.redis);
     same && a.tiers().map(|(name, _)| name).eq(b.tiers().map(|(name, _)| name))
 }

@@ -71,7 +71,7 @@ impl EndpointConfig {
     /// Reads `raw`, which may leave to the provider what is known of it.
     pub(super) fn new(provider: Option<&str>, raw: RawEndpoint) -> Result<Self, String> {
         if let Some(variable) = &raw.api_key_env {
-            check_variable(variable)?;
+            check_variable("api_key_env", variable)?;
         }
         let (mut endpoint, auth) = begun(provider, raw.dialect, raw.url)?;
         if let Some(version) = raw.api_version {
@@ -145,14 +145,15 @@ fn begun(
 }
 
 /// Refuses what looks like a key instead of a variable's name, without showing it.
-pub(super) fn check_variable(name: &str) -> Result<(), String> {
+pub(super) fn check_variable(field: &str, name: &str) -> Result<(), String> {
     let shaped = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     if !name.is_empty() && name.bytes().all(shaped) {
         return Ok(());
     }
-    Err("`api_key_env`: must be the name of an environment variable, in capitals, digits and `_`; the key itself does \
-         not belong in this file"
-        .to_owned())
+    Err(format!(
+        "`{field}`: must be the name of an environment variable, in capitals, digits and `_`; the secret itself does not belong \
+         in this file"
+    ))
 }
 
 impl From<RawDialect> for Dialect {

@@ -10,7 +10,7 @@ use buttress_token_bucket::{Dimension, Limit, LimitError, Limits};
 use http::HeaderName;
 use serde::Deserialize;
 
-use super::sections::duration;
+use super::{redis::RedisConfig, sections::duration};
 
 /// How much callers may take, each for itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -30,6 +30,8 @@ pub struct LimitsConfig {
     /// The longest time that a request waits for its turn. `None` lets nobody wait.
     #[serde(deserialize_with = "wait")]
     pub wait: Option<Duration>,
+    /// Where replicas of the gateway share what they count. Each counts for itself, if this is not there.
+    pub redis: Option<RedisConfig>,
     /// The limits of whoever has no other tier.
     pub default: TierConfig,
     /// Further tiers, by their names.
@@ -97,6 +99,7 @@ impl Default for LimitsConfig {
             assumed_output: NonZeroU64::new(1_000).expect("1,000 are not 0"),
             announce: true,
             wait: None,
+            redis: None,
             default: TierConfig::default(),
             tiers: BTreeMap::new(),
         }

@@ -56,7 +56,7 @@ impl TryFrom<RawTenant> for TenantConfig {
     fn try_from(raw: RawTenant) -> Result<Self, String> {
         let name = Label::try_new(&raw.name).map_err(|error| format!("`name`: {error}"))?;
         if let Some(variable) = &raw.api_key_env {
-            check_variable(variable)?;
+            check_variable("api_key_env", variable)?;
         }
         let hash = |text: &String| {
             let says = "`api_key_sha256`: must be the SHA-256 of a key, 64 digits in hexadecimal each";
@@ -77,6 +77,13 @@ impl KeyHash {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         Self(bytes)
+    }
+
+    /// Returns the first 16 of its 32 bytes.
+    pub(crate) fn first_half(self) -> [u8; 16] {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.0[..16]);
+        half
     }
 
     fn parse(text: &str) -> Option<Self> {
