@@ -57,8 +57,8 @@ enum State<S: Service<Req>, Req> {
     Done,
 }
 
-/// What a poll of the attempts comes to: a target, its result if it answered in time, and what follows.
-type Step<T, Req> = (Option<(Aim, T)>, Next<Req>);
+/// What a poll of the attempts comes to: whose answer it is, its result if it came in time, and what follows.
+type Step<T, Req> = (Option<(Option<Aim>, T)>, Next<Req>);
 
 // === impl ResponseFuture ===
 
@@ -120,10 +120,10 @@ where
                         this.state.set(State::Second(second));
                     }
                 }
-                Next::AsItCame(served) => {
+                Next::AsItCame(_) => {
                     this.state.set(State::Done);
-                    let (to, result) = result.expect("only what came is returned as it came");
-                    return Poll::Ready(this.call.answer::<Req, _, _>(served.then_some(to), result));
+                    let (by, result) = result.expect("only what came is returned as it came");
+                    return Poll::Ready(this.call.answer::<Req, _, _>(by, result));
                 }
                 Next::Refuse(refusal) => {
                     this.state.set(State::Done);
@@ -219,7 +219,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         under_way.finish();
         let result = if let Came::Answer(result) = came { Some(result) } else { None };
         let next = self.after(under_way, result.as_ref().map(Result::as_ref), more);
-        (result.map(|result| (under_way.to.clone(), result)), next)
+        // Whoever marks an answer must know whose it is.
+        let by = (R::Mark::MARKS && matches!(next, Next::AsItCame(true))).then(|| under_way.to.clone());
+        (result.map(|result| (by, result)), next)
     }
 }
 

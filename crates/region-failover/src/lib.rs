@@ -157,6 +157,7 @@ mod story;
 mod vectors;
 mod vitals;
 mod walk;
+mod weight;
 mod window;
 
 pub use self::{
