@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite};
+use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite, ServedBy};
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
@@ -222,6 +222,29 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         // Whoever marks an answer must know whose it is.
         let by = (R::Mark::MARKS && matches!(next, Next::AsItCame(true))).then(|| under_way.to.clone());
         (result.map(|result| (by, result)), next)
+    }
+
+    fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+    {
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
+            R::Mark::mark(response, served_by.as_ref(), self.story.context());
+        }
+        result
+    }
+
+    fn refuse<Req, Res, Err>(&mut self, refusal: Refusal) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+        M: Refuse<Refusal, Res, Err>,
+    {
+        let mut result = self.layer.refusal.refuse(refusal);
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            R::Mark::mark(response, None, self.story.context());
+        }
+        result
     }
 }
 

@@ -151,6 +151,7 @@ mod second;
 mod service;
 mod shared;
 mod shedding;
+mod shortage;
 mod sketch;
 mod story;
 #[cfg(test)]
