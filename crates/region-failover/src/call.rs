@@ -1,13 +1,10 @@
 //! What all attempts of one request share.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Refuse, Replay, Rewrite, Rewritten,
-    ServedBy, Target, TransportErrorKind, Verdict,
+    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
+    TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
 use tracing::debug;
@@ -22,7 +19,6 @@ use crate::{
     line::Place,
     member::Member,
     second::Slow,
-    shedding::Shedding,
     story::Story,
     walk::{Verdicts, Walk},
 };
@@ -90,52 +86,6 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
     }
 
-    /// Says what follows where no target may be asked.
-    fn nobody<Req>(&self, since: Instant, now: Instant) -> Next<R::Request>
-    where
-        R: Replay<Req, Saved = Saved>,
-    {
-        let candidates = self.choice(false, None, now).among;
-        let back = candidates.returns_at();
-        let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
-        let Some(back) = back else {
-            // Whoever keeps requests away does not say for how long.
-            let away = candidates.is_kept_away();
-            let none = || Refusal::new(RefusalKind::Unavailable, "no target is left to try").hopeless();
-            return Next::Refuse(if away { alone().with_guessed_retry_after(Walk::GUESS) } else { none() });
-        };
-        if self.story.class.is_sheddable() {
-            return Next::Refuse(self.shed(back, now));
-        }
-        match self.enter_line(since, back, now) {
-            Some((place, turn)) => Next::Await(place, turn),
-            None => Next::Refuse(alone().with_retry_after(back.saturating_duration_since(now))),
-        }
-    }
-
-    /// Takes a place among those that wait for the first target to return, `back` then.
-    fn enter_line(&self, since: Instant, back: Instant, now: Instant) -> Option<(Place, Instant)> {
-        let line = self.layer.settings.shared.line.as_ref()?;
-        // What is due already is kept away by something else, for nobody knows how long.
-        let place = Some(back).filter(|back| now < *back);
-        let place = place.and_then(|back| line.enter(self.story.class, since, back, self.story.deadline()));
-        let count = if place.is_some() { &self.shedding().waited } else { &self.shedding().turned_away };
-        count.fetch_add(1, Ordering::Relaxed);
-        place
-    }
-
-    fn shed(&self, until: Instant, now: Instant) -> Refusal {
-        self.shedding().shed.fetch_add(1, Ordering::Relaxed);
-        debug!(class = self.story.class.as_str(), "shed");
-        // The caller may come again. The layers of this process would only make it worse.
-        let refusal = Refusal::new(RefusalKind::Overloaded, "there is not enough for all, others come first");
-        refusal.with_retry_after(until.saturating_duration_since(now)).hopeless().retryable()
-    }
-
-    fn shedding(&self) -> &Shedding {
-        &self.layer.settings.shared.shedding
-    }
-
     /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
     /// does. `beside` is where the request is under way already.
     pub(crate) fn attempt<Req>(
@@ -198,7 +148,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved)
     }
 
-    fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
+    pub(crate) fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
             story: &self.story,
@@ -335,29 +285,6 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if !matches!(outcome, Outcome::Refused(_)) && to.member.note(&self.layer.settings.rests, ended, now) {
             self.fleet.changed();
         }
-    }
-
-    pub(crate) fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
-    where
-        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
-    {
-        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
-            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
-            R::Mark::mark(response, served_by.as_ref(), self.story.context());
-        }
-        result
-    }
-
-    pub(crate) fn refuse<Req, Res, Err>(&mut self, refusal: Refusal) -> Result<Res, Err>
-    where
-        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
-        M: Refuse<Refusal, Res, Err>,
-    {
-        let mut result = self.layer.refusal.refuse(refusal);
-        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
-            R::Mark::mark(response, None, self.story.context());
-        }
-        result
     }
 }
 

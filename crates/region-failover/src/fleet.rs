@@ -2,7 +2,10 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,18 @@ pub(crate) struct Fleet {
     /// The members of each priority.
     levels: Box<[Range<usize>]>,
     view: Mutex<View>,
+    /// What may be known of the view without a lock.
+    glance: Glance,
+}
+
+/// What may be known of a view without a lock. Almost always there is nothing to take from it.
+#[derive(Debug, Default)]
+struct Glance {
+    /// From where times are counted: the first look.
+    since: OnceLock<Instant>,
+    /// In nanoseconds from then, how long the view is good. 0 if it is not.
+    until: AtomicU64,
+    has_due: AtomicBool,
 }
 
 /// A look at all targets, which is good for a short while: a choice must not cost as much as there are targets.
@@ -63,7 +78,7 @@ impl Fleet {
             from += level.len();
         }
         let view = Mutex::new(View::of(levels.len()));
-        Self { members, levels: levels.into(), view }
+        Self { members, levels: levels.into(), view, glance: Glance::default() }
     }
 
     /// Returns all members, by priority.
@@ -82,7 +97,9 @@ impl Fleet {
 
     /// Says that something has changed: the next choice looks at all targets anew.
     pub(crate) fn changed(&self) {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).until = None;
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.until = None;
+        self.glance.until.store(0, Ordering::Release);
     }
 
     /// Looks at all targets, if it is time to.
@@ -97,7 +114,14 @@ impl Fleet {
 
     /// Takes the target that is out and due to be looked at, if there is one, and whoever asks `may` look.
     pub(crate) fn take_due(&self, now: Instant, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
-        let due = self.with_view(now, |view| view.due.take_if(|_| may()))?;
+        if self.glance.shows_nothing(now) {
+            return None;
+        }
+        let due = self.with_view(now, |view| {
+            let due = view.due.take_if(|_| may());
+            self.glance.has_due.store(view.due.is_some(), Ordering::Relaxed);
+            due
+        })?;
         self.members.get(due)
     }
 
@@ -105,8 +129,27 @@ impl Fleet {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.until.is_none_or(|until| until <= now) {
             view.renew(self, now);
+            self.glance.renew(view.due.is_some(), view.until, now);
         }
         f(&mut view)
+    }
+}
+
+// === impl Glance ===
+
+impl Glance {
+    /// Whether the view is good, and no target is due to be looked at.
+    fn shows_nothing(&self, now: Instant) -> bool {
+        let Some(since) = self.since.get() else { return false };
+        let until = self.until.load(Ordering::Acquire);
+        now.saturating_duration_since(*since).as_nanos() < u128::from(until) && !self.has_due.load(Ordering::Relaxed)
+    }
+
+    fn renew(&self, has_due: bool, until: Option<Instant>, now: Instant) {
+        let since = *self.since.get_or_init(|| now);
+        let until = until.map_or(0, |until| until.saturating_duration_since(since).as_nanos());
+        self.has_due.store(has_due, Ordering::Relaxed);
+        self.until.store(u64::try_from(until).unwrap_or(0), Ordering::Release);
     }
 }
 

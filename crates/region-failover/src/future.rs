@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite};
+use buttress_core::{Classify, Mark, Refusal, Refuse, Replay, Rewrite, ServedBy};
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
@@ -57,8 +57,8 @@ enum State<S: Service<Req>, Req> {
     Done,
 }
 
-/// What a poll of the attempts comes to: a target, its result if it answered in time, and what follows.
-type Step<T, Req> = (Option<(Aim, T)>, Next<Req>);
+/// What a poll of the attempts comes to: whose answer it is, its result if it came in time, and what follows.
+type Step<T, Req> = (Option<(Option<Aim>, T)>, Next<Req>);
 
 // === impl ResponseFuture ===
 
@@ -120,10 +120,10 @@ where
                         this.state.set(State::Second(second));
                     }
                 }
-                Next::AsItCame(served) => {
+                Next::AsItCame(_) => {
                     this.state.set(State::Done);
-                    let (to, result) = result.expect("only what came is returned as it came");
-                    return Poll::Ready(this.call.answer::<Req, _, _>(served.then_some(to), result));
+                    let (by, result) = result.expect("only what came is returned as it came");
+                    return Poll::Ready(this.call.answer::<Req, _, _>(by, result));
                 }
                 Next::Refuse(refusal) => {
                     this.state.set(State::Done);
@@ -219,7 +219,32 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         under_way.finish();
         let result = if let Came::Answer(result) = came { Some(result) } else { None };
         let next = self.after(under_way, result.as_ref().map(Result::as_ref), more);
-        (result.map(|result| (under_way.to.clone(), result)), next)
+        // Whoever marks an answer must know whose it is.
+        let by = (R::Mark::MARKS && matches!(next, Next::AsItCame(true))).then(|| under_way.to.clone());
+        (result.map(|result| (by, result)), next)
+    }
+
+    fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+    {
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
+            R::Mark::mark(response, served_by.as_ref(), self.story.context());
+        }
+        result
+    }
+
+    fn refuse<Req, Res, Err>(&mut self, refusal: Refusal) -> Result<Res, Err>
+    where
+        R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
+        M: Refuse<Refusal, Res, Err>,
+    {
+        let mut result = self.layer.refusal.refuse(refusal);
+        if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
+            R::Mark::mark(response, None, self.story.context());
+        }
+        result
     }
 }
 

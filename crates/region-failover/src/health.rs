@@ -103,8 +103,7 @@ impl Health {
     }
 
     /// Returns whether requests go there as a rule.
-    #[cfg(test)]
-    fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
+    pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
         matches!(self.at(policy, now), State::Up | State::Starting { .. })
     }
 
@@ -140,7 +139,13 @@ impl Health {
     }
 
     /// The state at `now`: time alone moves it on.
+    #[inline]
     fn at(&self, policy: &HealthPolicy, now: Instant) -> State {
+        // Almost always, and each request asks several times.
+        if self.state == State::Up { State::Up } else { self.moved_on(policy, now) }
+    }
+
+    fn moved_on(&self, policy: &HealthPolicy, now: Instant) -> State {
         match self.state {
             State::Returning { since, .. } if now.saturating_duration_since(since) >= policy.hysteresis => {
                 let since = add(since, policy.hysteresis);

@@ -21,7 +21,7 @@
 //! 6. The request is sent to each target as it came: method, path, query, headers and body, fitted by the rewrite. A
 //!    target that the rewrite refuses is passed over; it costs no attempt.
 //! 7. The response's extensions name the target that answered ([`ServedBy`](buttress_core::ServedBy)) and hold the
-//!    context with the trail of attempts. The request's extensions hold the [`Target`](buttress_core::Target) during each
+//!    context with the trail of attempts. The request's extensions hold the [`Target`] during each
 //!    attempt, for layers further in.
 //!
 //! 8. What one request meets counts for those that follow. A target that asked for time is left alone until then by all of
@@ -71,9 +71,9 @@
 //!
 //! When several targets failed, no single answer is the truth. The layer then answers itself: `429` if all of them were
 //! throttling, with the soonest of their hints, and `503` otherwise; `504` if the deadline passed. If all of them are left
-//! alone for now, it is `503` with the time at which the first returns, and no attempt; so it is for a request that is shed, which
-//! its caller, and no layer of the same process, is told to send again. If only one target was
-//! tried and it answered, or all say that they do not have the model, that answer is returned as it came.
+//! alone for now, it is `503` with the time at which the first returns, and no attempt; so it is for a request that is shed,
+//! which its caller, and no layer of the same process, is told to send again. If only one target was tried and it answered,
+//! or all say that they do not have the model, that answer is returned as it came.
 //!
 //! # Cancellation
 //!
@@ -84,8 +84,8 @@
 //!
 //! Always ready: a target cannot be chosen before the request is seen, so each attempt makes a clone of the inner service
 //! ready. One [`CallContext`], where no layer further out has made it and the request has a head to hold it, or its first
-//! attempt fails; one clone of request and service per attempt. A
-//! timer is registered only for an attempt that is not answered at once. Choosing allocates nothing, and with
+//! attempt fails; one clone of request and service per attempt. A timer is registered only for an attempt that is not
+//! answered at once. Choosing allocates nothing, and with
 //! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
 //! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks. With hedging, a
 //! request takes two short looks at its route, of which there are 256 at most, at 400 bytes each; a second attempt is one
@@ -119,6 +119,7 @@
 //! [`Verdict`]: buttress_core::Verdict
 //! [`CallContext`]: buttress_core::CallContext
 //! [`AnswerReport`]: buttress_core::AnswerReport
+//! [`Target`]: buttress_core::Target
 //! [`Headroom`]: buttress_core::Headroom
 //! [`Headroom::fewest`]: buttress_core::Headroom::fewest
 //! [`Criticality`]: buttress_core::Criticality
@@ -151,12 +152,14 @@ mod second;
 mod service;
 mod shared;
 mod shedding;
+mod shortage;
 mod sketch;
 mod story;
 #[cfg(test)]
 mod vectors;
 mod vitals;
 mod walk;
+mod weight;
 mod window;
 
 pub use self::{

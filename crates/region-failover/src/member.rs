@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,7 @@ use crate::{
     latency::PeakEwma,
     load::Load,
     vitals::{Rests, Standing, Vitals},
+    weight::Weight,
 };
 
 /// A target and what is known of it, for as long as it is one.
@@ -27,8 +28,7 @@ pub(crate) struct Member {
     target: Target,
     credentials: Credentials,
     policy: HealthPolicy,
-    /// What an operator has set in the place of its capacity; 0 where nobody has.
-    weighed: AtomicU32,
+    weight: Weight,
     under_way: Load,
     /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
     is_measured: AtomicBool,
@@ -41,8 +41,8 @@ impl Member {
     pub(crate) fn new(target: Target, policy: HealthPolicy) -> Self {
         let credentials = Credentials::of(&target);
         let vitals = Mutex::new(Vitals::new(PeakEwma::new(), credentials.len()));
-        let (weighed, under_way, is_measured) = (AtomicU32::new(0), Load::new(), AtomicBool::new(false));
-        Self { target, credentials, policy, weighed, under_way, is_measured, vitals }
+        let (weight, under_way, is_measured) = (Weight::of(&target), Load::new(), AtomicBool::new(false));
+        Self { target, credentials, policy, weight, under_way, is_measured, vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
@@ -54,10 +54,10 @@ impl Member {
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
         let vitals = Mutex::new(vitals);
-        let weighed = AtomicU32::new(self.weighed.load(Ordering::Relaxed));
+        let weight = self.weight.renewed(&target);
         // What is under way under the old facts is counted there, and ends there.
         let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
-        Self { target, credentials, policy: self.policy, weighed, under_way, is_measured, vitals }
+        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -102,11 +102,11 @@ impl Member {
 
     /// Returns its weight beside the others.
     pub(crate) fn weight(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.weighed.load(Ordering::Relaxed)).unwrap_or_else(|| self.target.capacity())
+        self.weight.get()
     }
 
     pub(crate) fn weigh(&self, weight: NonZeroU32) {
-        self.weighed.store(weight.get(), Ordering::Relaxed);
+        self.weight.set(weight);
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -203,7 +203,7 @@ impl Member {
     /// Notes what an attempt came to, and what follows for the next ones. Returns whether it may be asked no more, or again.
     pub(crate) fn note(&self, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
         let (policy, mut vitals) = (&self.policy, self.vitals());
-        let before = vitals.standing(policy, now);
+        let was_up = vitals.is_up(policy, now);
         attempt.tell(&mut vitals, policy, rests, now);
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
@@ -216,7 +216,7 @@ impl Member {
                 }
             }
         }
-        !matches!((before, vitals.standing(policy, now)), (Standing::Up(_), Standing::Up(_)))
+        !(was_up && vitals.is_up(policy, now))
     }
 
     /// Parks the target for `time`: nothing is left of what it may be asked.
@@ -262,7 +262,7 @@ impl Member {
 
     /// Forgets all that was held against the target.
     pub(crate) fn restore(&self) {
-        self.weighed.store(0, Ordering::Relaxed);
+        self.weight.reset(&self.target);
         let mut vitals = self.vitals();
         *vitals = Vitals::new(vitals.latency, self.credentials.len());
     }
@@ -349,6 +349,23 @@ mod tests {
             let member = member();
             note(&member, verdict, hint, now);
             assert_eq!(member.standing(now), expected, "{verdict}");
+        }
+    }
+
+    #[test]
+    fn what_serves_is_told_alike_by_the_short_way_and_the_long_one() {
+        let now = Instant::now();
+        for verdict in [Verdict::Success, Verdict::RateLimited, Verdict::Transient, Verdict::CredentialDead] {
+            for stance in [Stance::InService, Stance::Drained] {
+                let member = member();
+                (0..6).for_each(|_| note(&member, verdict, Some(3), now));
+                member.set_stance(stance);
+                for secs in 0..200 {
+                    let (at, vitals) = (now + Duration::from_secs(secs), member.vitals());
+                    let up = matches!(vitals.standing(&member.policy, at), Standing::Up(_));
+                    assert_eq!(vitals.is_up(&member.policy, at), up, "{verdict}, {stance:?}, {secs} s");
+                }
+            }
         }
     }
 

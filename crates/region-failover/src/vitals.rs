@@ -179,6 +179,16 @@ impl Vitals {
         Share { score: self.health.score(), ease, scarce }
     }
 
+    /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.
+    pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
+        let holds = |until: Instant| now < until;
+        self.stance == Stance::InService
+            && !self.parked.is_some_and(holds)
+            && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
+            && self.first_credential(now).is_none()
+            && self.health.is_up(policy, now)
+    }
+
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {
         if self.stance == Stance::Drained {
             return Standing::Drained;
