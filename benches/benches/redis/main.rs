@@ -1,9 +1,11 @@
-//! What the guard around Redis costs: a script, called by its hash, through `buttress-redis`, through the client's own
+//! What shared limits cost, and what the guard around Redis costs: a script, called by its hash, through `buttress-redis`, through the client's own
 //! `ConnectionManager`, and through a pool of connections.
 //!
 //! `cargo bench -p bench --bench redis`, with `-- --quick` for a shorter run. Server and client share the machine, so calls
 //! per second are a ratio to read, not a capacity; the contenders take turns, so that what else the machine does meets them
 //! alike. CPU per call is that of this process, and the steadier figure.
+
+mod limits;
 
 use std::{future::Future, num::NonZeroUsize, time::Duration};
 
@@ -45,6 +47,9 @@ fn main() {
     runtime.block_on(async {
         for callers in [1, 64] {
             compare(&server, callers, rounds, time).await;
+        }
+        for callers in [1, 64] {
+            limits::compare(&server, callers, rounds, time).await;
         }
     });
 }
@@ -90,12 +95,16 @@ async fn compare(server: &RedisServer, callers: usize, rounds: usize, time: Dura
         );
     }
     println!("\n{callers} caller(s), {rounds} turns of {} ms, the median turn", time.as_millis());
+    print(&["buttress-redis", "redis: ConnectionManager", "deadpool-redis"], &mut turns);
+}
+
+fn print(names: &[&str], turns: &mut [Vec<Turn>]) {
     println!("{:<28} {:>10} {:>12} {:>10} {:>10}", "", "calls/s", "CPU µs/call", "p50 µs", "p99 µs");
-    for (name, turns) in ["buttress-redis", "redis: ConnectionManager", "deadpool-redis"].iter().zip(&mut turns) {
+    for (name, turns) in names.iter().zip(turns) {
         turns.sort_by(|a: &Turn, b| a.calls_per_second.total_cmp(&b.calls_per_second));
         let turn = turns[turns.len() / 2];
         let Turn { calls_per_second, cpu_micros, p50_micros, p99_micros } = turn;
-        println!("{name:<28} {calls_per_second:>10.0} {cpu_micros:>12.1} {p50_micros:>10.0} {p99_micros:>10.0}");
+        println!("{name:<28} {calls_per_second:>10.0} {cpu_micros:>12.1} {p50_micros:>10.1} {p99_micros:>10.0}");
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{exact::Parts, script::Change};
+use super::{
+    exact::Parts,
+    script::{Change, RETRIED_FOR},
+};
 use crate::{Fingerprint, Limits, limiter::lock};
 
 /// What waits to be sent to Redis.
@@ -64,12 +67,21 @@ impl Outbox {
         }
     }
 
-    /// Takes up to `most` out.
-    pub(crate) fn first(&self, most: usize) -> Vec<Due> {
+    /// Takes up to `most` out. What may have been done so long ago that its mark is gone is not sent again: it might count twice.
+    pub(crate) fn first(&self, most: usize, now: Instant) -> Vec<Due> {
         let mut waiting = lock(&self.waiting);
-        let most = most.min(waiting.len());
-        self.under_way.fetch_add(most, Ordering::Relaxed);
-        waiting.drain(..most).collect()
+        let mut batch = Vec::with_capacity(most.min(waiting.len()));
+        while batch.len() < most
+            && let Some(due) = waiting.pop_front()
+        {
+            if due.tried.is_some_and(|tried| now.saturating_duration_since(tried) >= RETRIED_FOR) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            } else {
+                batch.push(due);
+            }
+        }
+        self.under_way.fetch_add(batch.len(), Ordering::Relaxed);
+        batch
     }
 
     /// So many of those that were taken out are done with, or back.
@@ -94,5 +106,41 @@ impl Outbox {
             leased.pop_front();
             key
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Dimension, Limit};
+
+    fn limits() -> Limits {
+        Limit::try_new("a", Dimension::REQUESTS, 1, Duration::from_secs(1)).expect("it makes sense").into()
+    }
+
+    #[test]
+    fn what_may_have_been_done_long_ago_is_not_sent_again() {
+        let (outbox, now) = (Outbox::default(), Instant::now());
+        for _ in 0..2 {
+            outbox.settle(Fingerprint::SHARED, limits(), [1; Limits::MOST]);
+        }
+        outbox.settle(Fingerprint::SHARED, limits(), Parts::default());
+        assert_eq!(outbox.len(), 2, "nothing is not sent");
+        let mut both = outbox.first(9, now);
+        assert_ne!(both[0].change, both[1].change, "each has a number of its own");
+        both[0].tried = Some(now);
+        both.into_iter().for_each(|due| outbox.put_back(due));
+        outbox.back(2);
+        assert_eq!(outbox.first(9, now + RETRIED_FOR).len(), 1, "the one that was never sent");
+        assert_eq!(outbox.dropped.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn no_more_wait_than_there_is_room_for() {
+        let (outbox, limits) = (Outbox::default(), limits());
+        (0..MOST + 3).for_each(|_| outbox.settle(Fingerprint::SHARED, limits.clone(), [1; Limits::MOST]));
+        assert_eq!((outbox.len(), outbox.dropped.load(Ordering::Relaxed)), (MOST, 3));
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     outbox::{Due, Outbox},
-    script::{Levels, RETRIED_FOR, Told},
+    script::{Levels, Told},
     store::Store,
 };
 use crate::limiter::Limiter;
@@ -103,7 +103,7 @@ impl Work {
         if !self.levels.is_there() {
             return false;
         }
-        let batch = self.outbox.first(AT_ONCE);
+        let batch = self.outbox.first(AT_ONCE, Instant::now());
         if batch.is_empty() {
             return false;
         }
@@ -120,12 +120,8 @@ impl Work {
                 }
                 Err(_) => {
                     all_written = false;
-                    let tried = *due.tried.get_or_insert(now);
-                    if now.saturating_duration_since(tried) < RETRIED_FOR {
-                        self.outbox.put_back(due);
-                    } else {
-                        self.outbox.dropped.fetch_add(1, Ordering::Relaxed);
-                    }
+                    due.tried.get_or_insert(now);
+                    self.outbox.put_back(due);
                 }
             }
         }
