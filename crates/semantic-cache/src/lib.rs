@@ -1,0 +1,1 @@
+//! A tower layer that answers a question again that was answered before: the same one, or one that means the same.
