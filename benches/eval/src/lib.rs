@@ -1,0 +1,12 @@
+//! Sends streams of questions through the semantic cache's policies, and counts hits and wrong answers.
+//!
+//! Two questions with the same label ask for the same answer. A question is answered wrongly if the answer that is served was
+//! given to a question with another label. The judge knows the labels; it errs as often as it is told to.
+
+mod data;
+mod report;
+mod stream;
+
+pub use self::data::{Data, DataError};
+pub use self::report::{Wilson, table};
+pub use self::stream::{Outcome, Run};
