@@ -10,3 +10,12 @@ mod stream;
 pub use self::data::{Data, DataError};
 pub use self::report::{Wilson, table};
 pub use self::stream::{Outcome, Run};
+
+use buttress_semantic_cache::Lexical;
+
+/// The vector of a text whose data set has none: of its letters. All zero, which nothing is similar to, if there are none.
+#[must_use]
+pub fn embed(text: &str) -> Vec<f32> {
+    let lexical = Lexical::new();
+    lexical.vector(text).map_or_else(|_| vec![0.0; 512], |vector| vector.to_vec())
+}

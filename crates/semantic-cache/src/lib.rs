@@ -1,11 +1,16 @@
 //! A tower layer that answers a question again that was answered before: the same one, or one that means the same.
 
+mod embed;
 mod index;
 mod judge;
 mod policy;
 mod semantic;
 mod text;
 
+pub use self::embed::{
+    EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
+    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
+};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
 pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
 pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};

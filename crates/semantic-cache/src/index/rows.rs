@@ -90,7 +90,7 @@ impl Rows {
         let mut first = 0;
         for chunk in &self.chunks {
             let distances = &mut distances[..chunk.owners.len()];
-            kernel.run(
+            kernel.run_counting(
                 #[inline(always)]
                 || {
                     kernel::distances(&chunk.signs, signs, distances);
