@@ -3,6 +3,7 @@
 mod candidates;
 mod decide;
 mod decision;
+mod question;
 mod store;
 
 use std::collections::HashMap;
@@ -14,9 +15,9 @@ use self::candidates::{NEIGHBOURS, candidates};
 use self::store::Store;
 use crate::index::Neighbour;
 use crate::policy::{Fitted, Learner, Mode, Policy, Refit, SnapshotError};
-use crate::text::Text;
 
 pub use self::decision::{Decision, Reason, Ticket};
+pub use self::question::{Bounds, Question};
 
 /// A memory of questions and answers, and the policy that decides when one answers another.
 ///
@@ -65,30 +66,6 @@ pub struct Semantic<A> {
     found: Vec<Neighbour>,
 }
 
-/// How much a [`Semantic`] remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Questions in all: 100,000.
-    pub entries: usize,
-    /// What they take, about, in bytes: 256 MiB.
-    pub bytes: usize,
-    /// Questions with the same answer: 256.
-    pub per_answer: usize,
-    /// Questions of the same sender: no bound.
-    pub per_sender: usize,
-}
-
-/// A question, as far as a decision needs it.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    scope: [u8; 32],
-    class: u64,
-    sender: u64,
-    text: &'a Text,
-    vector: &'a [f32],
-    least: f32,
-}
-
 /// What [`Semantic::settle`] did with a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,7 +111,9 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         let near = candidates(&self.store, question, &found, self.policy.vetoes());
         self.found = found;
         let decision = match &self.policy.mode {
-            &Mode::Threshold { similarity, vetoes } => decide::by_threshold(&self.store, question, near, similarity, vetoes),
+            &Mode::Threshold { similarity, vetoes } => {
+                decide::by_threshold(&self.store, question, near, similarity, vetoes)
+            }
             Mode::ErrorBound(settings) => {
                 let class = self.class(question.class);
                 let learner = self.learners.entry(class).or_insert_with(|| Learner::new(settings.clone()));
@@ -158,14 +137,15 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         fresh: Option<A>,
         equal: &[Option<bool>],
     ) -> Settled<A> {
+        let Ticket { scope, class, number, served, compared, stands_for } = ticket;
         let mut joined = None;
-        let verdicts = ticket.compared.iter().zip(equal).filter_map(|(compared, equal)| Some((compared, (*equal)?)));
+        let verdicts = compared.iter().zip(equal).filter_map(|(compared, equal)| Some((compared, (*equal)?)));
         for (compared, right) in verdicts {
-            self.store.judged(compared.group, &ticket.scope, compared.slot, right, ticket.served);
+            self.store.judged(compared.group, &scope, compared.slot, right, served);
             if compared.is_evidence
-                && let Some(learner) = self.learners.get_mut(&ticket.class)
+                && let Some(learner) = self.learners.get_mut(&class)
             {
-                learner.judge(ticket.number, right, ticket.stands_for);
+                learner.judge(number, right, stands_for);
             }
             if right {
                 joined = Some(compared.group);
@@ -173,14 +153,14 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
             }
         }
         match joined {
-            Some(_) if ticket.served => Settled::Nothing,
+            Some(_) if served => Settled::Nothing,
             Some(group) if self.store.insert(Some(group), None, question) => {
                 self.store.group(group).map_or(Settled::Nothing, |group| Settled::Joined(group.answer.clone()))
             }
             // What is not remembered as an alias is not remembered beside its twin.
             Some(_) => Settled::Nothing,
             // A served answer that nobody found wrong stands.
-            None if ticket.served && equal.first() != Some(&Some(false)) => Settled::Nothing,
+            None if served && equal.first() != Some(&Some(false)) => Settled::Nothing,
             None if fresh.is_some() && self.store.insert(None, fresh, question) => Settled::Inserted,
             None => Settled::Nothing,
         }
@@ -280,42 +260,6 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
 
     fn class(&self, class: u64) -> u64 {
         if self.learners.len() < CLASSES || self.learners.contains_key(&class) { class } else { 0 }
-    }
-}
-
-// === impl Bounds ===
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { entries: 100_000, bytes: 256 << 20, per_answer: 256, per_sender: usize::MAX }
-    }
-}
-
-// === impl Question ===
-
-impl<'a> Question<'a> {
-    /// Creates a question in a scope: what it says, and the vector of it.
-    #[must_use]
-    pub const fn new(scope: [u8; 32], text: &'a Text, vector: &'a [f32]) -> Self {
-        Self { scope, class: 0, sender: 0, text, vector, least: 0.0 }
-    }
-
-    /// Sets whose experience counts: a fingerprint of the route or the model. Experience of one class helps all its scopes.
-    #[must_use]
-    pub const fn class(self, class: u64) -> Self {
-        Self { class, ..self }
-    }
-
-    /// Sets who asks: a fingerprint of the tenant or the key, whose influence on others is bounded.
-    #[must_use]
-    pub const fn sender(self, sender: u64) -> Self {
-        Self { sender, ..self }
-    }
-
-    /// Sets the similarity that the caller asks for at least. It makes the policy stricter, never laxer.
-    #[must_use]
-    pub const fn at_least(self, similarity: f32) -> Self {
-        Self { least: similarity, ..self }
     }
 }
 

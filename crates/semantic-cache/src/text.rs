@@ -2,13 +2,14 @@
 
 mod guards;
 mod numbers;
+mod reader;
 mod token;
 mod words;
 
 pub use self::guards::{Guard, Guards};
 
 use self::numbers::Number;
-use self::token::{Kind, Token};
+use self::reader::Reader;
 
 pub(crate) use self::token::fingerprint;
 use self::words::Rule;
@@ -111,7 +112,10 @@ impl Text {
         guard(Guard::Polarity, self.denials != other.denials || self.undoes(other) || other.undoes(self));
         guard(Guard::Name, self.names_more_than(other) || other.names_more_than(self));
         guard(Guard::Slot, self.substitutes(other));
-        guard(Guard::Order, alike && self.governed != other.governed && !self.content_in_order().eq(other.content_in_order()));
+        guard(
+            Guard::Order,
+            alike && self.governed != other.governed && !self.content_in_order().eq(other.content_in_order()),
+        );
         match Numbers::compare(&self.numbers, &other.numbers) {
             Numbers::Same => {}
             Numbers::Reordered => guard(Guard::Order, true),
@@ -121,11 +125,14 @@ impl Text {
         for (class, mine, theirs) in both(&self.marks, &other.marks) {
             let Some((name, rule)) = words::rule(class) else { continue };
             let apart = mine != 0 && theirs != 0 && mine & theirs == 0;
-            guard(name, match rule {
-                Rule::Same => mine != theirs,
-                Rule::Apart => apart,
-                Rule::ApartAlike => apart && alike,
-            });
+            guard(
+                name,
+                match rule {
+                    Rule::Same => mine != theirs,
+                    Rule::Apart => apart,
+                    Rule::ApartAlike => apart && alike,
+                },
+            );
         }
         found
     }
@@ -171,7 +178,9 @@ impl Text {
 
     /// Whether it has "uninstall" where the other has "install".
     fn undoes(&self, other: &Self) -> bool {
-        self.undone.iter().any(|stem| other.content.binary_search(stem).is_ok() && self.content.binary_search(stem).is_err())
+        self.undone
+            .iter()
+            .any(|stem| other.content.binary_search(stem).is_ok() && self.content.binary_search(stem).is_err())
     }
 
     fn names_more_than(&self, other: &Self) -> bool {
@@ -202,7 +211,8 @@ enum Numbers {
 
 impl Numbers {
     fn compare(mine: &[Number], theirs: &[Number]) -> Self {
-        let by_value = |numbers: &[Number]| sorted(numbers.iter().map(|number| Number { unit: 0, ..*number }).collect());
+        let by_value =
+            |numbers: &[Number]| sorted(numbers.iter().map(|number| Number { unit: 0, ..*number }).collect());
         if mine == theirs {
             Self::Same
         } else if sorted(mine.to_vec()) == sorted(theirs.to_vec()) {
@@ -211,53 +221,6 @@ impl Numbers {
             Self::OtherUnits
         } else {
             Self::Others
-        }
-    }
-}
-
-/// Gathers what the tokens of a text say.
-#[derive(Default)]
-struct Reader {
-    words: Vec<Word>,
-    content: Vec<u64>,
-    governed: Vec<u64>,
-    names: Vec<u64>,
-    undone: Vec<u64>,
-    marks: Vec<(u8, u32)>,
-    denials: u8,
-    english: bool,
-    governor: u64,
-}
-
-impl Reader {
-    fn token(&mut self, token: &Token, in_number: bool, capitals_count: bool) {
-        let text = token.text.as_str();
-        let stem = if token.kind == Kind::Word { words::stem(text) } else { text };
-        let fingerprint = fingerprint(stem);
-        let is_content = !in_number && !words::is_function(text);
-        self.english |= words::is_english(text);
-        self.words.push(Word { stem: fingerprint, is_content });
-        if is_content {
-            self.content.push(fingerprint);
-            self.governed.push(fingerprint.rotate_left(17) ^ self.governor);
-            self.governor = 0;
-            if let Some(rest) = words::without_prefix(stem) {
-                self.undone.push(token::fingerprint(rest));
-            }
-            if capitals_count && token.capital {
-                self.names.push(fingerprint);
-            }
-        } else {
-            self.governor = fingerprint;
-        }
-        if words::denies(text) {
-            self.denials = self.denials.saturating_add(1);
-        }
-        for mark in words::marks(text) {
-            match self.marks.binary_search_by_key(&mark.class, |&(class, _)| class) {
-                Ok(at) => self.marks[at].1 |= mark.member,
-                Err(at) => self.marks.insert(at, (mark.class, mark.member)),
-            }
         }
     }
 }
@@ -293,7 +256,8 @@ fn merge<T: Ord>(mine: &[T], theirs: &[T], mut each: impl FnMut(bool, bool)) {
 
 /// The classes of either list, with what each says of them.
 fn both(mine: &[(u8, u32)], theirs: &[(u8, u32)]) -> impl Iterator<Item = (u8, u32, u32)> {
-    let of = |list: &[(u8, u32)], class| list.binary_search_by_key(&class, |&(class, _)| class).map_or(0, |at| list[at].1);
+    let of =
+        |list: &[(u8, u32)], class| list.binary_search_by_key(&class, |&(class, _)| class).map_or(0, |at| list[at].1);
     let mut classes: Vec<u8> = mine.iter().chain(theirs).map(|&(class, _)| class).collect();
     classes.sort_unstable();
     classes.dedup();

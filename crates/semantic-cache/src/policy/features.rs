@@ -69,10 +69,13 @@ impl Features {
     pub(crate) fn of(candidate: &Candidate, rival: Rival, around: &Surroundings) -> Self {
         let Candidate { best, guards, overlap, .. } = *candidate;
         // No share is taken for certain: a thousandth is left to what was not seen.
-        let ratio = |mine: f32, other: f32| ((mine + 1e-3 * around.votes) / (other.max(0.0) + 1e-3 * around.votes)).ln();
+        let ratio =
+            |mine: f32, other: f32| ((mine + 1e-3 * around.votes) / (other.max(0.0) + 1e-3 * around.votes)).ln();
         let union = overlap.shared + overlap.added + overlap.missing;
         let flag = |guard| f32::from(u8::from(guards.contains(guard)));
-        let others = |guard: &Guard| !matches!(guard, Guard::Slot | Guard::Number | Guard::Polarity | Guard::Order | Guard::Language);
+        let others = |guard: &Guard| {
+            !matches!(guard, Guard::Slot | Guard::Number | Guard::Polarity | Guard::Order | Guard::Language)
+        };
         Self([
             best,
             best * best,

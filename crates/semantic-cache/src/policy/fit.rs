@@ -114,7 +114,6 @@ fn standard(examples: &[Example<'_>]) -> ([f64; COUNT], [f64; COUNT]) {
 }
 
 /// Solves `matrix · x = vector` by Cholesky's method; of the matrix, only the lower half is read.
-#[expect(clippy::needless_range_loop, reason = "the indices are the algorithm")]
 fn solve(mut matrix: [Row; WIDTH], mut vector: Row) -> Row {
     for i in 0..WIDTH {
         for j in 0..=i {

@@ -44,7 +44,8 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
                 let guards = question.text.compare(&entry.text);
                 if guards.and(vetoes).is_empty() {
                     (known.slot, known.candidate.best, known.candidate.guards) = (slot, similarity, guards);
-                    (known.candidate.nearest, known.candidate.overlap) = (entry.record, question.text.overlap(&entry.text));
+                    (known.candidate.nearest, known.candidate.overlap) =
+                        (entry.record, question.text.overlap(&entry.text));
                 }
             }
             continue;
