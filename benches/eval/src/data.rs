@@ -1,13 +1,17 @@
 //! Reads questions, their labels and their vectors.
 
 use std::path::{Path, PathBuf};
-use std::{collections::HashMap, error, fmt, fs, io};
+use std::{
+    collections::{HashMap, HashSet},
+    error, fmt, fs, io,
+};
 
 use buttress_semantic_cache::Text;
 
 /// Labelled questions.
 #[derive(Debug)]
 pub struct Data {
+    spelled: Vec<String>,
     pub(crate) texts: Vec<Text>,
     pub(crate) labels: Vec<u32>,
     pub(crate) vectors: Vec<f32>,
@@ -37,14 +41,33 @@ impl Data {
         let path = directory.join("vectors.f32le");
         let vectors = match fs::read(&path) {
             Ok(bytes) => floats(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => texts.iter().map(String::as_str).flat_map(embed).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                texts.iter().map(String::as_str).flat_map(embed).collect()
+            }
             Err(error) => return Err(DataError::new(&path, error.to_string())),
         };
         if texts.is_empty() || vectors.is_empty() || vectors.len() % texts.len() != 0 {
             return Err(DataError::new(&path, format!("{} numbers for {} questions", vectors.len(), texts.len())));
         }
-        let dimensions = vectors.len() / texts.len();
-        Ok(Self { texts: texts.iter().map(|text| Text::read(text)).collect(), labels, vectors, dimensions })
+        Ok(Self::new(texts, labels, vectors))
+    }
+
+    /// Returns each question once in each wrap: what is put before it, and behind. `embed` makes the vectors.
+    #[must_use]
+    pub fn wrapped(&self, wraps: &[(&str, &str)], embed: impl FnMut(&str) -> Vec<f32>) -> Self {
+        let wrapped = |text: &String| {
+            wraps.iter().map(move |(before, behind)| format!("{before}{text}{behind}")).collect::<Vec<_>>()
+        };
+        let texts: Vec<String> = self.spelled.iter().flat_map(wrapped).collect();
+        let labels = self.labels.iter().flat_map(|&label| wraps.iter().map(move |_| label)).collect();
+        let vectors = texts.iter().map(String::as_str).flat_map(embed).collect();
+        Self::new(texts, labels, vectors)
+    }
+
+    /// Returns how many labels there are.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.labels.iter().collect::<HashSet<_>>().len()
     }
 
     /// Returns how many questions there are.
@@ -57,6 +80,11 @@ impl Data {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    fn new(spelled: Vec<String>, labels: Vec<u32>, vectors: Vec<f32>) -> Self {
+        let dimensions = vectors.len() / spelled.len().max(1);
+        Self { texts: spelled.iter().map(|text| Text::read(text)).collect(), spelled, labels, vectors, dimensions }
     }
 
     pub(crate) fn vector(&self, at: usize) -> &[f32] {
@@ -84,7 +112,8 @@ fn parse(lines: &str) -> Result<(Vec<String>, Vec<u32>), String> {
     let mut known: HashMap<String, u32> = HashMap::new();
     let (mut texts, mut labels) = (Vec::new(), Vec::new());
     for (at, line) in lines.lines().enumerate() {
-        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
+        let value: serde_json::Value =
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
         let field = |name: &str| value.get(name).and_then(|field| field.as_str()).map(str::to_owned);
         let (Some(text), Some(label)) = (field("text"), field("label")) else {
             return Err(format!("line {} has no `text` or no `label`", at + 1));

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !(0.0..=1.0).contains(&args.noise) {
         return Err("`--noise` must be between 0 and 1".into());
     }
-    let data = Data::read(&args.data, |text| eval_cache::embed(text))?;
+    let data = Data::read(&args.data, eval_cache::embed)?;
     println!("{} questions, {} orders, judge wrong in {} of 100", data.len(), args.seeds, 100.0 * args.noise);
     let mut rows = Vec::new();
     for (name, policy) in policies(&args)? {
