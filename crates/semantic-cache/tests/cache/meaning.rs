@@ -1,0 +1,118 @@
+//! Questions that mean the same, whoever finds that out.
+
+use std::{
+    future::{pending, ready},
+    sync::{Arc, Mutex},
+};
+
+use buttress_semantic_cache::{Admit, Ask, Asking, Bypass, Key, Learn, Meaning, Memo, Question, Seek, Sought, Stored};
+use std::hash::Hash as _;
+
+use super::*;
+
+/// The first word is the scope, and all of it the text.
+#[derive(Clone, Copy)]
+struct Words;
+
+impl Ask<Request<Payload>> for Words {
+    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Question, Bypass> {
+        let text = String::from_utf8(request.body().bytes().to_vec()).map_err(|_| Bypass::Kind)?;
+        let scope = text.split(' ').next().unwrap_or_default().to_owned();
+        Ok(asking.question(|hasher| scope.hash(hasher), |hasher| text.hash(hasher), Some(text.clone().into())))
+    }
+}
+
+impl Admit for Words {}
+
+#[derive(Default)]
+struct Same {
+    learned: Mutex<Vec<(Key, Option<u32>)>>,
+    slow: Option<Duration>,
+    never: bool,
+    audit: bool,
+}
+
+impl Meaning for Same {
+    fn seek(&self, _: &Question) -> Seek {
+        if self.never {
+            return Box::pin(pending());
+        }
+        let like = self.learned.lock().expect("no test panics with it").first().map(|(key, _)| *key);
+        let sought = like.map_or_else(Sought::nothing, |key| Sought::nothing().like(key, 0.97)).memo(7_u32);
+        let sought = if self.audit { sought.audited() } else { sought };
+        match self.slow {
+            Some(slow) => Box::pin(async move {
+                tokio::time::sleep(slow).await;
+                sought
+            }),
+            None => Box::pin(ready(sought)),
+        }
+    }
+
+    fn learn(&self, question: &Question, memo: Option<Memo>, _: Arc<Stored>) -> Learn {
+        let memo = memo.and_then(|memo| memo.downcast::<u32>().ok()).map(|memo| *memo);
+        self.learned.lock().expect("no test panics with it").push((question.key(), memo));
+        Box::pin(ready(()))
+    }
+}
+
+async fn bench(same: Same) -> (Bench<Words>, Arc<Same>) {
+    let same = Arc::new(same);
+    let bench = Bench::of(&layer(Words).meaning(same.clone()).showing_similarity());
+    bench.probe.next(says("an answer"));
+    bench.send(request("t", "what is it", "")).await;
+    settle(&bench.cache).await;
+    (bench, same)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_means_the_same_has_the_same_answer() {
+    let (bench, same) = bench(Same::default()).await;
+    let like = bench.send(request("t", "what is that", "")).await;
+    assert_eq!((like.cache(), like.text()), ("semantic-hit", "an answer".into()));
+    assert_eq!(like.header("cache-status"), "buttress-cache; hit; ttl=3600; detail=semantic; similarity=0.970");
+    assert_eq!((bench.probe.calls(), bench.cache.counts().semantic_hits), (1, 1));
+    assert_eq!(
+        same.learned.lock().expect("no test panics with it")[0].1,
+        Some(7),
+        "what was left when it was sought comes back"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_no_longer_than_its_patience() {
+    let (bench, _) = bench(Same { never: true, ..Same::default() }).await;
+    bench.probe.next(says("another"));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(bench.send(request("t", "what is that", "")).await.text(), "another");
+    assert_eq!(tokio::time::Instant::now() - begun, Duration::from_millis(50));
+    assert_eq!(bench.cache.counts().late, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_found_while_the_call_is_under_way_is_served_and_the_call_dropped() {
+    let (bench, _) = bench(Same { slow: Some(Duration::from_millis(80)), ..Same::default() }).await;
+    bench.probe.next(says("another").after(Duration::from_secs(5)));
+    let like = bench.send(request("t", "what is that", "")).await;
+    assert_eq!((like.cache(), bench.probe.calls()), ("semantic-hit", 2));
+    bench.probe.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_asks_beside_what_is_served_and_learns_of_it() {
+    let (bench, same) = bench(Same { audit: true, ..Same::default() }).await;
+    bench.probe.next(says("its own"));
+    assert_eq!(bench.send(request("t", "what is that", "")).await.text(), "an answer");
+    settle(&bench.cache).await;
+    assert_eq!((bench.probe.calls(), same.learned.lock().expect("no test panics with it").len()), (2, 2));
+    let own = bench.send(request("t", "what is that", "")).await;
+    assert_eq!((own.cache(), own.text()), ("hit", "its own".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_found_and_is_gone_is_not_served() {
+    let (bench, _) = bench(Same::default()).await;
+    bench.cache.forget_everything();
+    bench.probe.next(says("another"));
+    assert_eq!(bench.send(request("t", "what is that", "")).await.cache(), "miss");
+}
