@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, response};
 
 use crate::{
-    Question, Shape,
+    Asked, Shape,
     stored::{Part, Stored, lasting},
 };
 
@@ -54,14 +54,14 @@ pub trait Admit {
     /// # Errors
     ///
     /// Returns why it is not kept.
-    fn admit(&self, question: &Question, answer: &Draft) -> Result<Option<Usage>, Unfit> {
+    fn admit(&self, question: &Asked, answer: &Draft) -> Result<Option<Usage>, Unfit> {
         let _ = question;
         Ok(answer.usage)
     }
 
     /// Returns `answer` in the form that is asked for, or `None` if it cannot be given in it. By default, a question whose form
     /// matters is another question.
-    fn reshape(&self, question: &Question, answer: &Arc<Stored>) -> Option<Arc<Stored>> {
+    fn reshape(&self, question: &Asked, answer: &Arc<Stored>) -> Option<Arc<Stored>> {
         let _ = question;
         Some(Arc::clone(answer))
     }

@@ -8,7 +8,7 @@ use crate::{Key, KeyHasher, Mark, Scope};
 
 /// What a request asks, as the cache knows it.
 #[derive(Clone)]
-pub struct Question {
+pub struct Asked {
     pub(crate) key: Key,
     pub(crate) scope: Scope,
     pub(crate) text: Option<Box<str>>,
@@ -61,10 +61,10 @@ pub trait Ask<Req> {
     /// # Errors
     ///
     /// Returns why the cache is to leave it alone.
-    fn ask(&self, request: &Req, hasher: Asking) -> Result<Question, Bypass>;
+    fn ask(&self, request: &Req, hasher: Asking) -> Result<Asked, Bypass>;
 }
 
-/// The tenant of a question that is being read. [`Ask`] makes a [`Question`] of it.
+/// The tenant of a question that is being read. [`Ask`] makes a [`Asked`] of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking {
     tenant: Mark,
@@ -75,9 +75,9 @@ pub struct Asking {
 #[derive(Clone, Copy)]
 pub struct ByQuestion<F>(pub F);
 
-// === impl Question ===
+// === impl Asked ===
 
-impl Question {
+impl Asked {
     /// Says in which form the answer is asked for.
     #[must_use]
     pub const fn shaped(mut self, shape: Shape) -> Self {
@@ -123,10 +123,10 @@ impl Question {
     }
 }
 
-impl fmt::Debug for Question {
+impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the text.
-        f.debug_struct("Question").field("key", &self.key).field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("Asked").field("key", &self.key).field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -144,7 +144,7 @@ impl Asking {
         common: impl FnOnce(&mut KeyHasher),
         rest: impl FnOnce(&mut KeyHasher),
         text: Option<Box<str>>,
-    ) -> Question {
+    ) -> Asked {
         let mut hasher = KeyHasher::after(&self.tenant);
         common(&mut hasher);
         let scope = Scope::of(hasher);
@@ -152,7 +152,7 @@ impl Asking {
         rest(&mut hasher);
         let mut marks = Vec::with_capacity(2);
         marks.push(self.tenant);
-        Question {
+        Asked {
             key: Key::of(hasher),
             scope,
             text,
@@ -195,7 +195,7 @@ where
     F: Fn(&Request<B>) -> Option<K>,
     K: Hash,
 {
-    fn ask(&self, request: &Request<B>, asking: Asking) -> Result<Question, Bypass> {
+    fn ask(&self, request: &Request<B>, asking: Asking) -> Result<Asked, Bypass> {
         let asked = (self.0)(request).ok_or(Bypass::Kind)?;
         Ok(asking.question(|_| {}, |hasher| asked.hash(hasher), None))
     }

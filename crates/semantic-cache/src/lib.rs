@@ -105,7 +105,7 @@ mod told;
 
 pub use self::{
     admit::{Admit, Draft, Unfit},
-    ask::{Ask, Asking, ByQuestion, Bypass, Question, Shape},
+    ask::{Ask, Asking, ByQuestion, Bypass, Asked, Shape},
     body::ResponseBody,
     counts::Counts,
     directives::Directives,

@@ -13,7 +13,7 @@ use buttress_llm::{Call, Format, Operation, Part, RawJson, RequestDetails, Role}
 use http::Request;
 
 use self::canonical::Body;
-use crate::{Admit, Ask, Asking, Bypass, Draft, Mark, Question, Shape, Stored, Unfit};
+use crate::{Admit, Ask, Asking, Bypass, Draft, Mark, Asked, Shape, Stored, Unfit};
 
 /// Reads the questions to language models, and their answers, in every format that `buttress-llm` knows.
 ///
@@ -24,8 +24,8 @@ use crate::{Admit, Ask, Asking, Bypass, Draft, Mark, Question, Shape, Stored, Un
 /// to the letter. Whether a stream is asked for makes no difference to OpenAI's chats, since one is made of the other; in any other
 /// format an answer is given in the form it came in.
 ///
-/// The last turn of the user, if it is a text, is the question's [text](Question::text), and all else is its
-/// [scope](Question::scope).
+/// The last turn of the user, if it is a text, is the question's [text](Asked::text), and all else is its
+/// [scope](Asked::scope).
 ///
 /// # What is left alone
 ///
@@ -140,7 +140,7 @@ impl Conversations {
 }
 
 impl Ask<Request<Payload>> for Conversations {
-    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Question, Bypass> {
+    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Asked, Bypass> {
         let known = request.extensions().get::<Call>().cloned();
         let call = known.or_else(|| Call::read(request).ok()).ok_or(Bypass::Kind)?;
         let format = format_of(call.operation()).ok_or(Bypass::Kind)?;
@@ -169,12 +169,12 @@ impl Ask<Request<Payload>> for Conversations {
 }
 
 impl Admit for Conversations {
-    fn admit(&self, question: &Question, answer: &Draft) -> Result<Option<Usage>, Unfit> {
+    fn admit(&self, question: &Asked, answer: &Draft) -> Result<Option<Usage>, Unfit> {
         let format = question.format.ok_or(Unfit::Malformed)?;
         judge::judge(format, answer, self.allowed.tools)
     }
 
-    fn reshape(&self, question: &Question, answer: &Arc<Stored>) -> Option<Arc<Stored>> {
+    fn reshape(&self, question: &Asked, answer: &Arc<Stored>) -> Option<Arc<Stored>> {
         let (asked, has) = (question.shape, answer.shape);
         if asked.stream == has.stream && (!asked.stream || asked.usage == has.usage) {
             return Some(Arc::clone(answer));

@@ -2,19 +2,19 @@
 
 use std::{any::Any, fmt, pin::Pin, sync::Arc};
 
-use crate::{Key, Question, Stored};
+use crate::{Key, Asked, Stored};
 
 /// Finds the answer to a question that means the same, and learns of each new answer.
 ///
-/// It is asked only about questions that have a [text](Question::text), and only after the exact question was not found.
-/// What it finds must have the same [scope](Question::scope): the cache does not look at that again.
+/// It is asked only about questions that have a [text](Asked::text), and only after the exact question was not found.
+/// What it finds must have the same [scope](Asked::scope): the cache does not look at that again.
 pub trait Meaning: Send + Sync {
     /// Begins to look for a question that means the same as `question`.
-    fn seek(&self, question: &Question) -> Seek;
+    fn seek(&self, question: &Asked) -> Seek;
 
     /// Learns that `answer` was given to `question` and kept under its key. `memo` is what [`seek`](Self::seek) left, if it was heard
     /// of in time. It is run in the background, and dropped if it takes too long.
-    fn learn(&self, question: &Question, memo: Option<Memo>, answer: Arc<Stored>) -> Learn;
+    fn learn(&self, question: &Asked, memo: Option<Memo>, answer: Arc<Stored>) -> Learn;
 }
 
 /// What looks for a question that means the same. Dropped if there is an answer before it has found one.

@@ -4,7 +4,7 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Bypass, CacheOutcome, Directives, FreshFor, Key, Mark, Miss, Question, SemanticCacheLayer, Tenant,
+    Admit, Ask, Bypass, CacheOutcome, Directives, FreshFor, Key, Mark, Miss, Asked, SemanticCacheLayer, Tenant,
     ask::Asking, freshness::Good, key::KeyHasher, store::Found,
 };
 
@@ -13,9 +13,9 @@ pub(crate) enum Plan {
     /// It is passed on, and nothing is kept.
     Pass(Bypass),
     /// It is answered.
-    Serve { found: Found, outcome: CacheOutcome, renew: Option<(Question, u64)> },
+    Serve { found: Found, outcome: CacheOutcome, renew: Option<(Asked, u64)> },
     /// It is passed on, and the answer may be kept. What there is may be served if all else fails.
-    Fetch { question: Question, born: u64, miss: Miss, stale: Option<Found> },
+    Fetch { question: Asked, born: u64, miss: Miss, stale: Option<Found> },
     /// It was to be answered by what there is, and there is nothing.
     Refuse,
 }
@@ -45,7 +45,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         }
     }
 
-    fn question<B>(&self, request: &Request<B>) -> Result<Question, Bypass>
+    fn question<B>(&self, request: &Request<B>) -> Result<Asked, Bypass>
     where
         T: Tenant<Request<B>>,
         A: Ask<Request<B>>,
@@ -61,7 +61,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         Ok(tagged(question, request.headers()))
     }
 
-    fn look(&self, question: Question, directives: &Directives, now: Instant) -> Plan
+    fn look(&self, question: Asked, directives: &Directives, now: Instant) -> Plan
     where
         A: Admit,
     {
@@ -91,7 +91,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     }
 
     /// Finds the answer to a question that means the same as `question`.
-    pub(crate) fn find_like(&self, question: &Question, key: &Key, now: Instant) -> Option<Found>
+    pub(crate) fn find_like(&self, question: &Asked, key: &Key, now: Instant) -> Option<Found>
     where
         A: Admit,
     {
@@ -102,10 +102,10 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
 }
 
 /// Adds the tags that the caller gives in `x-cache-tags`.
-fn tagged(mut question: Question, headers: &HeaderMap) -> Question {
+fn tagged(mut question: Asked, headers: &HeaderMap) -> Asked {
     for value in headers.get_all("x-cache-tags") {
         let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
-        for tag in tags.filter(|tag| !tag.is_empty()).take(Question::MARKS) {
+        for tag in tags.filter(|tag| !tag.is_empty()).take(Asked::MARKS) {
             question = question.marked(Mark::tag(tag));
         }
     }

@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tracing::debug;
 
 use crate::{
-    Admit, Draft, Freshness, Key, Meaning, Memo, Question, Unfit,
+    Admit, Draft, Freshness, Key, Meaning, Memo, Asked, Unfit,
     counts::Counters,
     store::{Bounds, NotKept, Store},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Shelf {
 
 /// What was decided of a call whose answer may be kept.
 pub(crate) struct Errand {
-    pub(crate) question: Question,
+    pub(crate) question: Asked,
     /// The epoch at which it began.
     pub(crate) born: u64,
     pub(crate) memo: Option<Memo>,

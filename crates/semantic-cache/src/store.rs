@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::{
-    Key, Mark, Question, Stored,
+    Key, Mark, Asked, Stored,
     epochs::Epochs,
     freshness::Span,
     queue::{Ghosts, Queue},
@@ -109,7 +109,7 @@ impl Store {
     /// Keeps an answer whose call began at the epoch `born`. Returns how many others went for it.
     pub(crate) fn insert(
         &mut self,
-        question: &Question,
+        question: &Asked,
         answer: Arc<Stored>,
         born: u64,
         span: Span,

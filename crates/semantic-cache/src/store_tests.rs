@@ -18,7 +18,7 @@ fn bounds() -> Bounds {
     Bounds { bytes: 256 * KIB, entries: 1_000, entry_bytes: 64 * KIB, tenant_bytes: 256 * KIB, marks: 100 }
 }
 
-fn question(tenant: &str, number: u64) -> Question {
+fn question(tenant: &str, number: u64) -> Asked {
     Asking::new(Mark::tenant(tenant)).question(|_| {}, |hasher| hasher.write_u64(number), None)
 }
 
@@ -33,7 +33,7 @@ fn answer(bytes: usize) -> Arc<Stored> {
     })
 }
 
-fn add(store: &mut Store, question: &Question, bytes: usize, now: Instant) -> Result<u64, NotKept> {
+fn add(store: &mut Store, question: &Asked, bytes: usize, now: Instant) -> Result<u64, NotKept> {
     let born = store.epochs.now();
     store.insert(question, answer(bytes), born, SPAN, now)
 }

@@ -14,9 +14,9 @@ fn asked<B>(request: &Request<B>) -> Option<u64> {
     Some(told.unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-type Asked = ByQuestion<fn(&Request<Payload>) -> Option<u64>>;
+type ByBody = ByQuestion<fn(&Request<Payload>) -> Option<u64>>;
 
-fn layer() -> SemanticCacheLayer<OneTenant, Asked> {
+fn layer() -> SemanticCacheLayer<OneTenant, ByBody> {
     SemanticCacheLayer::new(OneTenant, ByQuestion(asked::<Payload>))
 }
 
@@ -54,7 +54,7 @@ mod questions_that_are_new {
 mod questions_that_are_left_alone {
     use super::*;
 
-    fn nothing() -> SemanticCacheLayer<OneTenant, Asked> {
+    fn nothing() -> SemanticCacheLayer<OneTenant, ByBody> {
         SemanticCacheLayer::new(OneTenant, ByQuestion((|_| None) as fn(&Request<Payload>) -> Option<u64>))
     }
 

@@ -18,10 +18,10 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use tower::{Layer as _, Service as _};
 
-type Asked = ByQuestion<fn(&Request<Payload>) -> Option<Bytes>>;
-type Layer = SemanticCacheLayer<ByHeader, Asked>;
+type ByBody = ByQuestion<fn(&Request<Payload>) -> Option<Bytes>>;
+type Layer = SemanticCacheLayer<ByHeader, ByBody>;
 
-struct Bench<A = Asked> {
+struct Bench<A = ByBody> {
     service: SemanticCache<Probe, ByHeader, A>,
     probe: Handle,
     cache: CacheHandle,

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use buttress_semantic_cache::{Admit, Ask, Asking, Bypass, Key, Learn, Meaning, Memo, Question, Seek, Sought, Stored};
+use buttress_semantic_cache::{Admit, Ask, Asking, Bypass, Key, Learn, Meaning, Memo, Asked, Seek, Sought, Stored};
 use std::hash::Hash as _;
 
 use super::*;
@@ -15,7 +15,7 @@ use super::*;
 struct Words;
 
 impl Ask<Request<Payload>> for Words {
-    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Question, Bypass> {
+    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Asked, Bypass> {
         let text = String::from_utf8(request.body().bytes().to_vec()).map_err(|_| Bypass::Kind)?;
         let scope = text.split(' ').next().unwrap_or_default().to_owned();
         Ok(asking.question(|hasher| scope.hash(hasher), |hasher| text.hash(hasher), Some(text.clone().into())))
@@ -33,7 +33,7 @@ struct Same {
 }
 
 impl Meaning for Same {
-    fn seek(&self, _: &Question) -> Seek {
+    fn seek(&self, _: &Asked) -> Seek {
         if self.never {
             return Box::pin(pending());
         }
@@ -49,7 +49,7 @@ impl Meaning for Same {
         }
     }
 
-    fn learn(&self, question: &Question, memo: Option<Memo>, _: Arc<Stored>) -> Learn {
+    fn learn(&self, question: &Asked, memo: Option<Memo>, _: Arc<Stored>) -> Learn {
         let memo = memo.and_then(|memo| memo.downcast::<u32>().ok()).map(|memo| *memo);
         self.learned.lock().expect("no test panics with it").push((question.key(), memo));
         Box::pin(ready(()))
