@@ -83,24 +83,30 @@ mod ask;
 mod body;
 mod counts;
 mod directives;
+mod embed;
 mod epochs;
 mod freshness;
 mod future;
+mod index;
+mod judge;
 mod key;
 mod layer;
 #[cfg(feature = "llm")]
 pub mod llm;
 mod meaning;
 mod plan;
+mod policy;
 mod queue;
 mod record;
 mod recording;
 mod replay;
+mod semantic;
 mod service;
 mod shared;
 mod store;
 mod stored;
 mod tally;
+mod text;
 mod told;
 
 pub use self::{
@@ -119,3 +125,12 @@ pub use self::{
     stored::Stored,
     told::{CacheOutcome, Miss},
 };
+pub use self::embed::{
+    EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
+    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
+};
+pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
+pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
+pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};
+pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
+pub use self::text::{Guard, Guards, Text};
