@@ -7,4 +7,6 @@ pub use self::embed::{
     EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
     HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
 };
+#[cfg(feature = "minilm")]
+pub use self::embed::{LoadError, MiniLm, MiniLmModel};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
