@@ -65,6 +65,12 @@ pub trait Admit {
         let _ = question;
         Some(Arc::clone(answer))
     }
+
+    /// Returns the words of an answer, to be compared with those of another. By default, the whole body, if it is text.
+    fn words(&self, question: &Asked, answer: &Stored) -> Option<String> {
+        let _ = question;
+        String::from_utf8(answer.body.to_vec()).ok()
+    }
 }
 
 // === impl Draft ===

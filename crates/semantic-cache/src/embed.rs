@@ -4,10 +4,14 @@ mod error;
 mod front;
 mod http;
 mod lexical;
+#[cfg(feature = "minilm")]
+mod minilm;
 mod recent;
 
 use std::{fmt, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
+#[cfg(feature = "minilm")]
+pub use self::minilm::{LoadError, MiniLm, MiniLmModel};
 pub use self::{
     error::{EmbedError, EmbedErrorKind},
     front::{EmbedLimits, EmbedStats},

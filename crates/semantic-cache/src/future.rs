@@ -9,7 +9,7 @@ use std::{
 
 use buttress_core::{Class, Classify, Oneshot, Refusal, Refuse, Verdict};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
@@ -57,6 +57,8 @@ pub(crate) struct Fetch {
     errand: Errand,
     miss: Miss,
     stale: Option<Found>,
+    /// What was decided by its meaning.
+    detail: Option<Box<str>>,
 }
 
 /// A question that is passed on, and looked for by its meaning.
@@ -75,9 +77,9 @@ pub(crate) struct Seeking<S: Service<Request<Q>>, Q> {
 /// What came of it.
 enum Came<S: Service<Request<Q>>, Q> {
     Answer(Result<S::Response, S::Error>, Box<Fetch>),
-    Like(Found, f32),
+    Like(Found, f32, Option<Box<str>>),
     /// The same, and the call is made all the same, to learn whether it was right.
-    Audit(Found, f32, Box<(S, Request<Q>, Errand)>),
+    Audit(Found, f32, Option<Box<str>>, Box<(S, Request<Q>, Errand)>),
 }
 
 // === impl Call ===
@@ -97,7 +99,7 @@ impl<S: Service<Request<Q>>, Q, B> Call<S, Q, B> {
     ) -> Self {
         let seek = layer.keeper.meaning.as_ref().filter(|_| miss == Miss::Absent && errand.question.text.is_some());
         let seek = seek.map(|meaning| meaning.seek(&errand.question));
-        let fetch = Some(Box::new(Fetch { errand, miss, stale }));
+        let fetch = Some(Box::new(Fetch { errand, miss, stale, detail: None }));
         if seek.is_none() {
             return Self::Fetched { call: Oneshot::new(inner, request), fetch };
         }
@@ -170,21 +172,26 @@ impl<S: Service<Request<Q>> + Clone, Q> Seeking<S, Q> {
         {
             *this.seek = None;
             let fetch = this.fetch.as_mut().expect("polled after completion");
-            let Sought { like, audit, memo } = sought;
+            let Sought { like, detail, audit, memo } = sought;
+            fetch.detail = detail;
             fetch.errand.memo = memo;
             let now = Instant::now();
             let found = like.and_then(|like| {
                 let found = layer.find_like(&fetch.errand.question, &like.key, now)?;
                 Some((found, like.similarity))
             });
+            if found.is_none() && like.is_some() {
+                // What was decided is not what came of it.
+                fetch.errand.memo = None;
+            }
             if let Some((found, similarity)) = found {
                 let fetch = this.fetch.take().expect("it was there just now");
                 return Poll::Ready(match this.own.take() {
                     Some((inner, request)) if audit => {
-                        Came::Audit(found, similarity, Box::new((inner, request, fetch.errand)))
+                        Came::Audit(found, similarity, fetch.detail, Box::new((inner, request, fetch.errand)))
                     }
                     // A call that was made already is dropped: there is an answer.
-                    _ => Came::Like(found, similarity),
+                    _ => Came::Like(found, similarity, fetch.detail),
                 });
             }
         }
@@ -228,7 +235,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         A: Admit + Send + Sync + 'static,
         C: Classify<Response<B>, E>,
     {
-        let Fetch { errand, miss, stale } = fetch;
+        let Fetch { errand, miss, stale, detail } = fetch;
         let class = self.classify.classify(result.as_ref());
         if let Some(found) = stale.filter(|_| is_outage(class)) {
             let status = result.ok().map(|response| response.status());
@@ -239,6 +246,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         let key = errand.question.key;
         let mut response = self.told(result?, CacheOutcome::Miss(miss));
         response.extensions_mut().insert(key);
+        self.detail(response.headers_mut(), detail.as_deref());
         Ok(self.keeper.recorded(response, class, self.settings.record, errand))
     }
 
@@ -250,18 +258,28 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         A: Admit + Send + Sync + 'static,
         C: Classify<Response<B>, S::Error> + Clone + Send + 'static,
     {
-        let (found, similarity) = match came {
+        let (found, similarity, detail) = match came {
             Came::Answer(result, fetch) => return self.fetched(result, *fetch),
-            Came::Like(found, similarity) => (found, similarity),
-            Came::Audit(found, similarity, own) => {
+            Came::Like(found, similarity, detail) => (found, similarity, detail),
+            Came::Audit(found, similarity, detail, own) => {
                 let (inner, request, errand) = *own;
                 self.renew(inner, request, errand);
-                (found, similarity)
+                (found, similarity, detail)
             }
         };
         self.keeper.shared.counters.semantic_hits.one();
         debug!(outcome = "semantic-hit", similarity, age_s = found.age.as_secs(), "decided");
-        Ok(self.serve(&found, CacheOutcome::SemanticHit(similarity), Instant::now()))
+        let mut response = self.serve(&found, CacheOutcome::SemanticHit(similarity), Instant::now());
+        self.detail(response.headers_mut(), detail.as_deref());
+        Ok(response)
+    }
+
+    /// Tells what was decided by its meaning to callers that are trusted.
+    fn detail(&self, headers: &mut HeaderMap, detail: Option<&str>) {
+        let value = detail.filter(|_| self.settings.shows_similarity).map(HeaderValue::from_str);
+        if let Some(Ok(value)) = value {
+            headers.insert("x-cache-decision", value);
+        }
     }
 }
 

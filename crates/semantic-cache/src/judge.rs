@@ -172,7 +172,8 @@ mod tests {
 
     async fn vector(text: String) -> Option<Vec<f32>> {
         let count = |letter| text.chars().filter(|&char| char == letter).count();
-        (!text.is_empty()).then(|| ['a', 'e', 'o'].map(|letter| f32::from(u8::try_from(count(letter)).unwrap())).to_vec())
+        (!text.is_empty())
+            .then(|| ['a', 'e', 'o'].map(|letter| f32::from(u8::try_from(count(letter)).unwrap())).to_vec())
     }
 
     #[tokio::test]

@@ -107,6 +107,12 @@ impl Mark {
         Self::named("tag", name)
     }
 
+    /// Returns its first bits.
+    pub(crate) const fn number(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     pub(crate) fn of_tenant(hasher: KeyHasher) -> Self {
         Self::named("tenant", &hasher.0.finalize()[..])
     }

@@ -239,8 +239,8 @@ impl CacheHandle {
     /// Returns what the cache did so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let shelf = self.0.shelf();
-        self.0.counters.read(shelf.store.len(), shelf.store.bytes())
+        let books = self.0.books();
+        self.0.counters.read(books.store.len(), books.store.bytes())
     }
 
     /// Returns how many requests were left alone for this reason.
@@ -258,18 +258,18 @@ impl CacheHandle {
     /// Forgets one answer, by the [`Key`] in its response's extensions. Returns whether it was there.
     #[expect(clippy::must_use_candidate, reason = "it is forgotten, whether or not it was there")]
     pub fn forget(&self, key: Key) -> bool {
-        self.0.shelf().store.forget(&key)
+        self.0.books().store.forget(&key)
     }
 
     /// Forgets all answers of a tenant, of a model, or with a tag; also those that are under way. It takes as long for one as for a
     /// million, whose room is taken back little by little.
     pub fn forget_all_of(&self, mark: Mark) {
-        self.0.shelf().store.epochs.forget(mark);
+        self.0.books().store.epochs.forget(mark);
     }
 
     /// Forgets everything.
     pub fn forget_everything(&self) {
-        self.0.shelf().store.epochs.forget_all();
+        self.0.books().store.epochs.forget_all();
     }
 
     /// Returns how much is being done in the background.

@@ -81,6 +81,7 @@
 mod admit;
 mod ask;
 mod body;
+mod by_meaning;
 mod counts;
 mod directives;
 mod embed;
@@ -109,28 +110,31 @@ mod tally;
 mod text;
 mod told;
 
+pub use self::embed::{
+    EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
+    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
+};
+#[cfg(feature = "minilm")]
+pub use self::embed::{LoadError, MiniLm, MiniLmModel};
+pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
+pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
+pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};
+pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
+pub use self::text::{Guard, Guards, Text};
 pub use self::{
     admit::{Admit, Draft, Unfit},
-    ask::{Ask, Asking, ByQuestion, Bypass, Asked, Shape},
+    ask::{Ask, Asked, Asking, ByQuestion, Bypass, Shape},
     body::ResponseBody,
+    by_meaning::ByMeaning,
     counts::Counts,
     directives::Directives,
     freshness::Freshness,
     future::ResponseFuture,
     key::{ByExtension, ByHeader, ByTenant, Key, KeyHasher, Mark, OneTenant, Scope, Tenant},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
-    meaning::{Learn, Like, Meaning, Memo, Seek, Sought},
+    meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
     replay::Pace,
     service::SemanticCache,
     stored::Stored,
     told::{CacheOutcome, Miss},
 };
-pub use self::embed::{
-    EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
-    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
-};
-pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
-pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
-pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};
-pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
-pub use self::text::{Guard, Guards, Text};

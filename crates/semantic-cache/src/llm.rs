@@ -13,7 +13,7 @@ use buttress_llm::{Call, Format, Operation, Part, RawJson, RequestDetails, Role}
 use http::Request;
 
 use self::canonical::Body;
-use crate::{Admit, Ask, Asking, Bypass, Draft, Mark, Asked, Shape, Stored, Unfit};
+use crate::{Admit, Ask, Asked, Asking, Bypass, Draft, Mark, Shape, Stored, Unfit};
 
 /// Reads the questions to language models, and their answers, in every format that `buttress-llm` knows.
 ///
@@ -187,6 +187,12 @@ impl Admit for Conversations {
             (true, false) => chat::stream(answer, asked.usage),
         };
         made.map(Arc::new)
+    }
+
+    fn words(&self, question: &Asked, answer: &Stored) -> Option<String> {
+        let values = events::values_of(answer)?;
+        let words = events::words(question.format?, &values);
+        (!words.is_empty()).then_some(words)
     }
 }
 

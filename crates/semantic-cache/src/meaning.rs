@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, pin::Pin, sync::Arc};
 
-use crate::{Key, Asked, Stored};
+use crate::{Asked, Key, Stored, shared::Shared};
 
 /// Finds the answer to a question that means the same, and learns of each new answer.
 ///
@@ -12,9 +12,22 @@ pub trait Meaning: Send + Sync {
     /// Begins to look for a question that means the same as `question`.
     fn seek(&self, question: &Asked) -> Seek;
 
-    /// Learns that `answer` was given to `question` and kept under its key. `memo` is what [`seek`](Self::seek) left, if it was heard
-    /// of in time. It is run in the background, and dropped if it takes too long.
-    fn learn(&self, question: &Asked, memo: Option<Memo>, answer: Arc<Stored>) -> Learn;
+    /// Learns that the answer in `shelf` was given to `question` and is kept under its key. `memo` is what [`seek`](Self::seek)
+    /// left, if it was heard of in time. It is run in the background, and dropped if it takes too long.
+    fn learn(&self, question: &Asked, memo: Option<Memo>, shelf: Shelf) -> Learn;
+
+    /// Hears that what it found is not there any more.
+    fn gone(&self, key: &Key) {
+        let _ = key;
+    }
+}
+
+/// The words of a fresh answer, and of those that are kept.
+#[derive(Clone)]
+pub struct Shelf {
+    shared: Arc<Shared>,
+    words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
+    fresh: Arc<Stored>,
 }
 
 /// What looks for a question that means the same. Dropped if there is an answer before it has found one.
@@ -32,6 +45,8 @@ pub type Memo = Box<dyn Any + Send + Sync>;
 pub struct Sought {
     /// The question whose answer is to be served.
     pub like: Option<Like>,
+    /// Why, in words that a trusted caller may see.
+    pub detail: Option<Box<str>>,
     /// Whether to ask for an own answer as well, in the background, to learn whether this was right.
     pub audit: bool,
     /// To be given back with the answer.
@@ -64,6 +79,13 @@ impl Sought {
         self
     }
 
+    /// Sets why, in words that a trusted caller may see.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
     /// Asks for an own answer as well.
     #[must_use]
     pub const fn audited(mut self) -> Self {
@@ -76,6 +98,37 @@ impl Sought {
     pub fn memo(mut self, memo: impl Any + Send + Sync) -> Self {
         self.memo = Some(Box::new(memo));
         self
+    }
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
+        fresh: Arc<Stored>,
+    ) -> Self {
+        Self { shared, words, fresh }
+    }
+
+    /// Returns the words of the fresh answer, as far as they can be told.
+    #[must_use]
+    pub fn fresh(&self) -> Option<String> {
+        (self.words)(&self.fresh)
+    }
+
+    /// Returns the words of an answer that is kept, as far as they can be told.
+    #[must_use]
+    pub fn kept(&self, key: &Key) -> Option<String> {
+        let kept = self.shared.books().store.peek(key)?;
+        (self.words)(&kept)
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf").field("fresh", &self.fresh).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Bypass, CacheOutcome, Directives, FreshFor, Key, Mark, Miss, Asked, SemanticCacheLayer, Tenant,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Key, Mark, Miss, SemanticCacheLayer, Tenant,
     ask::Asking, freshness::Good, key::KeyHasher, store::Found,
 };
 
@@ -65,12 +65,12 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     where
         A: Admit,
     {
-        let mut shelf = self.keeper.shared.shelf();
-        let born = shelf.store.epochs.now();
-        let Some(found) = shelf.store.find(&question.key, now) else {
+        let mut books = self.keeper.shared.books();
+        let born = books.store.epochs.now();
+        let Some(found) = books.store.find(&question.key, now) else {
             return Plan::Fetch { question, born, miss: Miss::Absent, stale: None };
         };
-        drop(shelf);
+        drop(books);
         let Some(answer) = self.keeper.ask.reshape(&question, &found.answer) else {
             return Plan::Fetch { question, born, miss: Miss::Form, stale: None };
         };
@@ -79,7 +79,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
             Good::Fresh => Plan::Serve { found, outcome: CacheOutcome::Hit, renew: None },
             Good::WhileRenewed => {
                 let until = now + self.keeper.background.time;
-                let renews = self.keeper.shared.shelf().store.renews(&question.key, until, now);
+                let renews = self.keeper.shared.books().store.renews(&question.key, until, now);
                 Plan::Serve { found, outcome: CacheOutcome::Stale, renew: renews.then_some((question, born)) }
             }
             Good::IfError => {
@@ -95,7 +95,13 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     where
         A: Admit,
     {
-        let found = self.keeper.shared.shelf().store.find(key, now)?;
+        let found = self.keeper.shared.books().store.find(key, now);
+        let Some(found) = found else {
+            if let Some(meaning) = &self.keeper.meaning {
+                meaning.gone(key);
+            }
+            return None;
+        };
         let answer = self.keeper.ask.reshape(question, &found.answer)?;
         (found.age < found.span.fresh).then_some(Found { answer, ..found })
     }

@@ -134,7 +134,9 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         let near = candidates(&self.store, question, &found);
         self.found = found;
         let decision = match &self.policy.mode {
-            &Mode::Threshold { similarity, vetoes } => decide::by_threshold(&self.store, question, near, similarity, vetoes),
+            &Mode::Threshold { similarity, vetoes } => {
+                decide::by_threshold(&self.store, question, near, similarity, vetoes)
+            }
             Mode::ErrorBound(settings) => {
                 let class = self.class(question.class);
                 let learner = self.learners.entry(class).or_insert_with(|| Learner::new(settings.clone()));

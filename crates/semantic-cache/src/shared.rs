@@ -11,20 +11,20 @@ use tokio::{task::JoinSet, time::Instant};
 use tracing::debug;
 
 use crate::{
-    Admit, Draft, Freshness, Key, Meaning, Memo, Asked, Unfit,
+    Admit, Asked, Draft, Freshness, Key, Meaning, Memo, Shelf, Stored, Unfit,
     counts::Counters,
     store::{Bounds, NotKept, Store},
 };
 
 /// What all services of a layer share.
 pub(crate) struct Shared {
-    shelf: Mutex<Shelf>,
+    books: Mutex<Books>,
     pub(crate) counters: Counters,
     tasks: Mutex<JoinSet<()>>,
 }
 
 /// The answers, and the randomness of how long they are good.
-pub(crate) struct Shelf {
+pub(crate) struct Books {
     pub(crate) store: Store,
     rng: StdRng,
 }
@@ -63,12 +63,12 @@ pub(crate) struct Keeper<A> {
 
 impl Shared {
     pub(crate) fn new(bounds: Bounds, rng: StdRng) -> Arc<Self> {
-        let shelf = Mutex::new(Shelf { store: Store::new(bounds), rng });
-        Arc::new(Self { shelf, counters: Counters::default(), tasks: Mutex::default() })
+        let books = Mutex::new(Books { store: Store::new(bounds), rng });
+        Arc::new(Self { books, counters: Counters::default(), tasks: Mutex::default() })
     }
 
-    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does `work` in the background, unless too much is being done there, or there is no runtime to do it in.
@@ -103,7 +103,7 @@ impl fmt::Debug for Shared {
 
 impl Drop for Renewal {
     fn drop(&mut self) {
-        self.shared.shelf().store.renewed(&self.key);
+        self.shared.books().store.renewed(&self.key);
     }
 }
 
@@ -121,7 +121,7 @@ impl<A> Clone for Keeper<A> {
     }
 }
 
-impl<A: Admit> Keeper<A> {
+impl<A: Admit + Send + Sync + 'static> Keeper<A> {
     /// Deals with what became of the recording of an answer.
     pub(crate) fn keep(&self, errand: Errand, recorded: Result<Draft, Unfit>, now: Instant) {
         let key = errand.question.key;
@@ -152,8 +152,8 @@ impl<A: Admit> Keeper<A> {
         let Errand { question, born, memo } = errand;
         let answer = Arc::new(draft.store(usage, question.shape));
         let gone = {
-            let mut shelf = self.shared.shelf();
-            let Shelf { store, rng } = &mut *shelf;
+            let mut books = self.shared.books();
+            let Books { store, rng } = &mut *books;
             let span = self.freshness.span(question.ttl, rng);
             store.insert(&question, Arc::clone(&answer), born, span, now)
         };
@@ -162,7 +162,10 @@ impl<A: Admit> Keeper<A> {
             NotKept::Forgotten => Unfit::Forgotten,
         })?;
         if let (Some(meaning), Some(_)) = (&self.meaning, question.text()) {
-            let learn = meaning.learn(&question, memo, answer);
+            let (ask, asked) = (Arc::clone(&self.ask), question.clone());
+            let words = Arc::new(move |answer: &Stored| ask.words(&asked, answer));
+            let shelf = Shelf::new(Arc::clone(&self.shared), words, answer);
+            let learn = meaning.learn(&question, memo, shelf);
             self.shared.spawn(self.background, learn);
         }
         Ok(gone)

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::{
-    Key, Mark, Asked, Stored,
+    Asked, Key, Mark, Stored,
     epochs::Epochs,
     freshness::Span,
     queue::{Ghosts, Queue},
@@ -156,6 +156,12 @@ impl Store {
         }
         entry.uses = (entry.uses + 1).min(3);
         Some(Found { key: entry.key, answer: Arc::clone(&entry.answer), age, span: entry.span })
+    }
+
+    /// Returns an answer, whatever it is good for, without its being asked for.
+    pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Stored>> {
+        let slot = self.by_key.get(key)?;
+        self.slots[*slot as usize].entry.as_ref().map(|entry| Arc::clone(&entry.answer))
     }
 
     /// Returns whether the caller is to fetch a new answer in place of one that is fresh no more: one at a time is.

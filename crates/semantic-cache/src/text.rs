@@ -111,7 +111,10 @@ impl Text {
         guard(Guard::Polarity, self.denials != other.denials || self.undoes(other) || other.undoes(self));
         guard(Guard::Name, self.names_more_than(other) || other.names_more_than(self));
         guard(Guard::Slot, self.substitutes(other));
-        guard(Guard::Order, alike && self.governed != other.governed && !self.content_in_order().eq(other.content_in_order()));
+        guard(
+            Guard::Order,
+            alike && self.governed != other.governed && !self.content_in_order().eq(other.content_in_order()),
+        );
         match Numbers::compare(&self.numbers, &other.numbers) {
             Numbers::Same => {}
             Numbers::Reordered => guard(Guard::Order, true),
@@ -121,11 +124,14 @@ impl Text {
         for (class, mine, theirs) in both(&self.marks, &other.marks) {
             let Some((name, rule)) = words::rule(class) else { continue };
             let apart = mine != 0 && theirs != 0 && mine & theirs == 0;
-            guard(name, match rule {
-                Rule::Same => mine != theirs,
-                Rule::Apart => apart,
-                Rule::ApartAlike => apart && alike,
-            });
+            guard(
+                name,
+                match rule {
+                    Rule::Same => mine != theirs,
+                    Rule::Apart => apart,
+                    Rule::ApartAlike => apart && alike,
+                },
+            );
         }
         found
     }
@@ -171,7 +177,9 @@ impl Text {
 
     /// Whether it has "uninstall" where the other has "install".
     fn undoes(&self, other: &Self) -> bool {
-        self.undone.iter().any(|stem| other.content.binary_search(stem).is_ok() && self.content.binary_search(stem).is_err())
+        self.undone
+            .iter()
+            .any(|stem| other.content.binary_search(stem).is_ok() && self.content.binary_search(stem).is_err())
     }
 
     fn names_more_than(&self, other: &Self) -> bool {
@@ -202,7 +210,8 @@ enum Numbers {
 
 impl Numbers {
     fn compare(mine: &[Number], theirs: &[Number]) -> Self {
-        let by_value = |numbers: &[Number]| sorted(numbers.iter().map(|number| Number { unit: 0, ..*number }).collect());
+        let by_value =
+            |numbers: &[Number]| sorted(numbers.iter().map(|number| Number { unit: 0, ..*number }).collect());
         if mine == theirs {
             Self::Same
         } else if sorted(mine.to_vec()) == sorted(theirs.to_vec()) {
@@ -293,7 +302,8 @@ fn merge<T: Ord>(mine: &[T], theirs: &[T], mut each: impl FnMut(bool, bool)) {
 
 /// The classes of either list, with what each says of them.
 fn both(mine: &[(u8, u32)], theirs: &[(u8, u32)]) -> impl Iterator<Item = (u8, u32, u32)> {
-    let of = |list: &[(u8, u32)], class| list.binary_search_by_key(&class, |&(class, _)| class).map_or(0, |at| list[at].1);
+    let of =
+        |list: &[(u8, u32)], class| list.binary_search_by_key(&class, |&(class, _)| class).map_or(0, |at| list[at].1);
     let mut classes: Vec<u8> = mine.iter().chain(theirs).map(|&(class, _)| class).collect();
     classes.sort_unstable();
     classes.dedup();

@@ -1,5 +1,6 @@
 //! The JSON of an answer, be it a stream or one value.
 
+use buttress_llm::Format;
 use serde_json::Value;
 
 use crate::Stored;
@@ -46,4 +47,50 @@ pub(super) fn content_type(headers: &http::HeaderMap) -> &str {
 
 pub(super) fn values_of(answer: &Stored) -> Option<Vec<Value>> {
     values(&answer.body, content_type(&answer.headers))
+}
+
+/// Returns what an answer says, without the form it says it in.
+pub(super) fn words(format: Format, values: &[Value]) -> String {
+    let mut words = String::new();
+    // Responses tell in their last event all that was told before.
+    let values = if format == Format::Responses { &values[values.len().saturating_sub(1)..] } else { values };
+    values.iter().for_each(|value| add_words(value, &mut words));
+    words
+}
+
+fn add_words(value: &Value, words: &mut String) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| add_words(value, words)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if matches!(&**name, "content" | "text" | "response") => words.push_str(text),
+                    _ => add_words(value, words),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_words_of_an_answer_are_the_same_in_every_form() {
+        let whole = [json!({ "choices": [{ "message": { "role": "assistant", "content": "Hello" } }] })];
+        let deltas = ["Hel", "lo"].map(|text| json!({ "choices": [{ "delta": { "content": text } }] }));
+        assert_eq!(words(Format::Chat, &whole), "Hello");
+        assert_eq!(words(Format::Chat, &deltas), "Hello");
+        let message = [json!({ "content": [{ "type": "text", "text": "Hello" }] })];
+        assert_eq!(words(Format::Messages, &message), "Hello");
+        let told = [
+            json!({ "type": "response.output_text.done", "text": "Hello" }),
+            json!({ "type": "response.completed", "response": { "output": [{ "content": [{ "text": "Hello" }] }] } }),
+        ];
+        assert_eq!(words(Format::Responses, &told), "Hello");
+        assert_eq!(words(Format::Chat, &[]), "");
+    }
 }

@@ -76,7 +76,8 @@ fn strata(scored: &[Scored]) -> Vec<Stratum> {
 fn monotone(strata: Vec<Stratum>) -> Vec<Stratum> {
     let mut joined: Vec<Stratum> = Vec::with_capacity(strata.len());
     for mut stratum in strata {
-        while let Some(before) = joined.pop_if(|before| before.wrong * stratum.judged >= stratum.wrong * before.judged) {
+        while let Some(before) = joined.pop_if(|before| before.wrong * stratum.judged >= stratum.wrong * before.judged)
+        {
             stratum.requests += before.requests;
             stratum.judged += before.judged;
             stratum.wrong += before.wrong;
@@ -115,7 +116,10 @@ mod tests {
 
     #[test]
     fn nothing_is_served_where_nothing_was_judged() {
-        assert_eq!(cut(&mut requests(0.0, 0), 1000.0, 0.05), f64::INFINITY.min(cut(&mut requests(0.0, 0), 1000.0, 0.05)));
+        assert_eq!(
+            cut(&mut requests(0.0, 0), 1000.0, 0.05),
+            f64::INFINITY.min(cut(&mut requests(0.0, 0), 1000.0, 0.05))
+        );
         assert!(cut(&mut requests(0.0, 0), 1000.0, 0.05) > 0.9);
         assert!(cut(&mut [], 0.0, 0.05).is_infinite());
     }

@@ -74,9 +74,10 @@ impl Evidence {
 
     /// How many judgements there are, of right and of wrong candidates.
     pub(super) fn judged(&self) -> (usize, usize) {
-        self.records.iter().filter_map(|record| record.judged).fold((0, 0), |(right, wrong), judged| {
-            if judged.right { (right + 1, wrong) } else { (right, wrong + 1) }
-        })
+        self.records
+            .iter()
+            .filter_map(|record| record.judged)
+            .fold((0, 0), |(right, wrong), judged| if judged.right { (right + 1, wrong) } else { (right, wrong + 1) })
     }
 
     pub(super) fn oldest(&self) -> u64 {
@@ -88,7 +89,8 @@ impl Evidence {
         let mut counts: HashMap<u64, f64> = HashMap::new();
         self.senders.iter().for_each(|&sender| *counts.entry(sender).or_default() += 1.0);
         let limit = share * counts.values().sum::<f64>();
-        let weights: HashMap<u64, f64> = counts.into_iter().map(|(sender, count)| (sender, (limit / count).min(1.0))).collect();
+        let weights: HashMap<u64, f64> =
+            counts.into_iter().map(|(sender, count)| (sender, (limit / count).min(1.0))).collect();
         // One that is alone has all of it.
         let most = weights.values().fold(0.0_f64, |most, &weight| most.max(weight));
         weights.into_iter().map(|(sender, weight)| (sender, weight / most.max(f64::MIN_POSITIVE))).collect()

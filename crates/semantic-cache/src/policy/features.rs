@@ -69,7 +69,8 @@ impl Features {
     pub(crate) fn of(candidate: &Candidate, rival: Rival, around: &Surroundings) -> Self {
         let Candidate { best, guards, overlap, .. } = *candidate;
         // No share is taken for certain: a thousandth is left to what was not seen.
-        let ratio = |mine: f32, other: f32| ((mine + 1e-3 * around.votes) / (other.max(0.0) + 1e-3 * around.votes)).ln();
+        let ratio =
+            |mine: f32, other: f32| ((mine + 1e-3 * around.votes) / (other.max(0.0) + 1e-3 * around.votes)).ln();
         let union = overlap.shared + overlap.added + overlap.missing;
         let soft = guards.iter().filter(|guard| !matches!(guard, Guard::Slot | Guard::Language)).count();
         Self([

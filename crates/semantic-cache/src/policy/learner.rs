@@ -183,7 +183,9 @@ impl Fitted {
                 *squares += stands_for * stands_for;
             }
         }
-        let certain = |&(requests, wrong, squares): &(f64, f64, f64)| wrong - 1.64 * (squares + 1.0).sqrt() > settings.target * requests;
+        let certain = |&(requests, wrong, squares): &(f64, f64, f64)| {
+            wrong - 1.64 * (squares + 1.0).sqrt() > settings.target * requests
+        };
         let mut offenders: Vec<u64> =
             requests.into_iter().filter(|(_, sums)| certain(sums)).map(|(sender, _)| sender).collect();
         offenders.sort_unstable();

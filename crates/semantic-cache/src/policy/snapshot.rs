@@ -74,7 +74,8 @@ impl Learner {
             bytes.extend(record.number.to_le_bytes());
             bytes.extend(record.sender.to_le_bytes());
             record.features.0.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-            let (said, stands_for) = record.judged.map_or((0, 0.0), |judged| (1 + u8::from(judged.right), judged.stands_for));
+            let (said, stands_for) =
+                record.judged.map_or((0, 0.0), |judged| (1 + u8::from(judged.right), judged.stands_for));
             bytes.push(said);
             bytes.extend(stands_for.to_le_bytes());
         }
@@ -97,7 +98,8 @@ impl Learner {
             return Err(SnapshotError::DAMAGED);
         }
         let mut reader = Reader { rest: &checked[8..] };
-        let evidence = reader.evidence(settings.window).filter(|_| reader.rest.is_empty()).ok_or(SnapshotError::DAMAGED)?;
+        let evidence =
+            reader.evidence(settings.window).filter(|_| reader.rest.is_empty()).ok_or(SnapshotError::DAMAGED)?;
         Ok(Self::restored(settings, evidence))
     }
 }

@@ -80,14 +80,19 @@ pub(super) fn by_experience<A: Clone + Eq + Hash>(
         decision.answer = store.group(first.group).map(|group| group.answer.clone());
         decision.ticket.served = decision.answer.is_some();
     }
-    let chance = if decision.ticket.served { learner.audit_chance(score.unwrap_or(0.0)) } else { learner.settings().judged };
+    let chance =
+        if decision.ticket.served { learner.audit_chance(score.unwrap_or(0.0)) } else { learner.settings().judged };
     let drawn = rng.random_bool(chance);
     decision.ticket.stands_for = reciprocal(chance);
     let limit = if decision.ticket.served { 1 } else { COMPARED };
     for (at, (score, near)) in ranked.iter().enumerate().take(limit) {
         let worth = decision.ticket.served || score.is_none_or(Fitted::is_worth_comparing);
         if let Some(group) = store.group(near.group).filter(|_| worth) {
-            decision.ticket.compared.push(Compared { group: near.group, slot: near.slot, is_evidence: is_evidence && at == 0 });
+            decision.ticket.compared.push(Compared {
+                group: near.group,
+                slot: near.slot,
+                is_evidence: is_evidence && at == 0,
+            });
             if drawn {
                 decision.compare.push(group.answer.clone());
             }

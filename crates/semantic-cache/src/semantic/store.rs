@@ -81,7 +81,9 @@ impl<A: Clone + Eq + Hash> Store<A> {
 
     /// Adds a question. It joins `group`, or that of `answer`, or makes one. Returns whether there was room.
     pub(super) fn insert(&mut self, group: Option<u64>, answer: Option<A>, question: &super::Question<'_>) -> bool {
-        let Some(group) = group.or_else(|| answer.map(|answer| self.group_of(answer, question.scope))) else { return false };
+        let Some(group) = group.or_else(|| answer.map(|answer| self.group_of(answer, question.scope))) else {
+            return false;
+        };
         let inserted = self.add(group, question);
         if !inserted {
             self.refused += 1;
@@ -179,7 +181,9 @@ impl<A: Clone + Eq + Hash> Store<A> {
         let Ok(slot) = partition.index.insert(question.vector) else { return false };
         let text = question.text.clone();
         let record = Record::default();
-        partition.entries.insert(slot, Entry { text, group: id, record, sender: question.sender, bytes: size, used: false });
+        partition
+            .entries
+            .insert(slot, Entry { text, group: id, record, sender: question.sender, bytes: size, used: false });
         group.slots.push(slot);
         *self.by_sender.entry(question.sender).or_default() += 1;
         self.order.push_back((question.scope, slot));
@@ -208,7 +212,8 @@ impl<A: Clone + Eq + Hash> Store<A> {
         // Names of what is gone must not pile up.
         if self.order.len() > 2 * self.entries + 64 {
             let partitions = &self.partitions;
-            self.order.retain(|(scope, slot)| partitions.get(scope).is_some_and(|part| part.entries.contains_key(slot)));
+            self.order
+                .retain(|(scope, slot)| partitions.get(scope).is_some_and(|part| part.entries.contains_key(slot)));
         }
     }
 

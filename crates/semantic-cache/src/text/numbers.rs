@@ -58,13 +58,18 @@ fn plain(digits: &str) -> String {
 /// The number that words spell from `at` on, and where it ends.
 fn spelled(tokens: &[Token], at: usize) -> (Option<String>, usize) {
     // "the red one" counts nothing.
-    if tokens[at].text == "one" && (at + 1 == tokens.len() || at.checked_sub(1).is_some_and(|before| points(&tokens[before].text))) {
+    if tokens[at].text == "one"
+        && (at + 1 == tokens.len() || at.checked_sub(1).is_some_and(|before| points(&tokens[before].text)))
+    {
         return (None, at + 1);
     }
     let (mut total, mut part, mut end, mut ordinal) = (0_u64, None::<u64>, at, false);
     while let Some(token) = tokens.get(end).filter(|token| token.kind == Kind::Word && !ordinal) {
         let text = token.text.as_str();
-        if text == "and" && part.is_some_and(|part| part % 100 == 0) && tokens.get(end + 1).is_some_and(|next| small(&next.text).is_some()) {
+        if text == "and"
+            && part.is_some_and(|part| part % 100 == 0)
+            && tokens.get(end + 1).is_some_and(|next| small(&next.text).is_some())
+        {
             end += 1;
             continue;
         }
@@ -100,11 +105,14 @@ fn spelled(tokens: &[Token], at: usize) -> (Option<String>, usize) {
 
 /// Whether `twenty` may be followed by `one`, or `two hundred` by `thirty`.
 const fn fits(before: u64, value: u64) -> bool {
-    (before == 0 && value > 0) || (before % 100 == 0 && value < 100) || (before % 10 == 0 && before % 100 >= 20 && value < 10 && value > 0)
+    (before == 0 && value > 0)
+        || (before % 100 == 0 && value < 100)
+        || (before % 10 == 0 && before % 100 >= 20 && value < 10 && value > 0)
 }
 
 fn points(text: &str) -> bool {
-    ["this", "that", "the", "which", "no", "any", "every", "each", "another", "some", "new", "good", "only"].contains(&text)
+    ["this", "that", "the", "which", "no", "any", "every", "each", "another", "some", "new", "good", "only"]
+        .contains(&text)
 }
 
 /// Words for numbers that are not whole, and for how often.
@@ -131,7 +139,10 @@ fn small(text: &str) -> Option<(u64, bool)> {
     const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
     const TENTHS: &str = "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth";
     let find = |list: &str, step: u64, from: u64| {
-        list.split_whitespace().position(|word| word == text).and_then(|at| u64::try_from(at).ok()).map(|at| from + at * step)
+        list.split_whitespace()
+            .position(|word| word == text)
+            .and_then(|at| u64::try_from(at).ok())
+            .map(|at| from + at * step)
     };
     let cardinal = find(CARDINAL, 1, 0).or_else(|| find(TENS, 10, 20)).map(|value| (value, false));
     cardinal.or_else(|| find(ORDINAL, 1, 0).or_else(|| find(TENTHS, 10, 20)).map(|value| (value, true)))

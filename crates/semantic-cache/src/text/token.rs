@@ -83,7 +83,9 @@ fn joins(previous: char, char: char, following: Option<char>) -> bool {
     match char {
         '\'' | '’' => previous.is_alphabetic() && following.is_some_and(char::is_alphabetic),
         '.' | ',' => previous.is_ascii_digit() && following.is_some_and(|next| next.is_ascii_digit()),
-        '+' | '#' => previous == '+' || (previous.is_alphabetic() && following.is_none_or(|next| !next.is_alphanumeric())),
+        '+' | '#' => {
+            previous == '+' || (previous.is_alphabetic() && following.is_none_or(|next| !next.is_alphanumeric()))
+        }
         _ => false,
     }
 }
@@ -91,7 +93,25 @@ fn joins(previous: char, char: char, following: Option<char>) -> bool {
 const fn is_symbol(char: char) -> bool {
     matches!(
         char,
-        '+' | '*' | '=' | '<' | '>' | '%' | '^' | '&' | '@' | '$' | '€' | '£' | '¥' | '#' | '°' | '×' | '÷' | '≤' | '≥' | '≠'
+        '+' | '*'
+            | '='
+            | '<'
+            | '>'
+            | '%'
+            | '^'
+            | '&'
+            | '@'
+            | '$'
+            | '€'
+            | '£'
+            | '¥'
+            | '#'
+            | '°'
+            | '×'
+            | '÷'
+            | '≤'
+            | '≥'
+            | '≠'
     )
 }
 
@@ -107,7 +127,9 @@ fn push(tokens: &mut Vec<Token>, raw: &str, before: &str, begins: bool) {
         tokens.push(Token { text: before.trim().to_owned(), kind: Kind::Symbol, capital: false });
     }
     let negative = ["-", "−"].iter().any(|sign| {
-        before.strip_suffix(sign).is_some_and(|rest| rest.ends_with([' ', '(']) || (rest.is_empty() && tokens.is_empty()))
+        before
+            .strip_suffix(sign)
+            .is_some_and(|rest| rest.ends_with([' ', '(']) || (rest.is_empty() && tokens.is_empty()))
     });
     let mut add = |text: &str, kind| tokens.push(Token { text: text.to_owned(), kind, capital });
     match kind(&text) {
@@ -191,7 +213,8 @@ mod tests {
 
     #[test]
     fn capitals_at_the_beginning_of_a_sentence_name_nothing() {
-        let capitals = |text| tokens(text).0.into_iter().filter(|token| token.capital).map(|token| token.text).collect::<Vec<_>>();
+        let capitals =
+            |text| tokens(text).0.into_iter().filter(|token| token.capital).map(|token| token.text).collect::<Vec<_>>();
         assert_eq!(capitals("Where is Paris? In France, I think. Yes"), ["paris", "france"]);
     }
 

@@ -88,36 +88,55 @@ const CLASSES: &[Class] = &[
 
 /// Words that turn a statement into its opposite.
 const DENY: &[&str] = &[
-    "not", "no", "never", "nobody", "nothing", "nowhere", "neither", "nor", "none", "without", "cannot", "hardly", "barely",
-    "rarely", "seldom", "avoid", "stop", "fail", "fails", "failed", "refuse", "nicht", "kein", "keine", "keinen", "keiner", "nie",
-    "niemals", "ohne", "pas", "jamais", "sans", "aucun", "aucune", "sin", "nunca", "ningún", "ninguna", "não", "nem", "sem",
-    "non", "mai", "senza", "niet", "geen", "zonder", "inte", "ikke", "ei",
+    "not", "no", "never", "nobody", "nothing", "nowhere", "neither", "nor", "none", "without", "cannot", "hardly",
+    "barely", "rarely", "seldom", "avoid", "stop", "fail", "fails", "failed", "refuse", "nicht", "kein", "keine",
+    "keinen", "keiner", "nie", "niemals", "ohne", "pas", "jamais", "sans", "aucun", "aucune", "sin", "nunca", "ningún",
+    "ninguna", "não", "nem", "sem", "non", "mai", "senza", "niet", "geen", "zonder", "inte", "ikke", "ei",
 ];
 
 /// Words that carry little by themselves.
 const FUNCTION: &[&str] = &[
-    "a", "an", "the", "and", "or", "of", "to", "in", "on", "at", "for", "from", "by", "with", "about", "into", "as", "is", "are",
-    "am", "was", "were", "be", "been", "being", "do", "does", "did", "has", "have", "had", "having", "will", "would", "shall",
-    "should", "can", "could", "may", "might", "must", "ought", "i", "me", "my", "mine", "we", "us", "our", "you", "your", "he",
-    "him", "his", "she", "her", "it", "its", "they", "them", "their", "this", "that", "these", "those", "there", "here", "what",
-    "which", "who", "whom", "whose", "when", "where", "why", "how", "if", "then", "than", "so", "just", "please", "kindly", "hi",
-    "hello", "hey", "thanks", "thank", "ok", "okay", "well", "actually", "really", "tell", "know", "let", "want", "need", "like",
-    "help", "going", "some", "any", "also", "too", "not", "way",
+    "a", "an", "the", "and", "or", "of", "to", "in", "on", "at", "for", "from", "by", "with", "about", "into", "as",
+    "is", "are", "am", "was", "were", "be", "been", "being", "do", "does", "did", "has", "have", "had", "having",
+    "will", "would", "shall", "should", "can", "could", "may", "might", "must", "ought", "i", "me", "my", "mine", "we",
+    "us", "our", "you", "your", "he", "him", "his", "she", "her", "it", "its", "they", "them", "their", "this", "that",
+    "these", "those", "there", "here", "what", "which", "who", "whom", "whose", "when", "where", "why", "how", "if",
+    "then", "than", "so", "just", "please", "kindly", "hi", "hello", "hey", "thanks", "thank", "ok", "okay", "well",
+    "actually", "really", "tell", "know", "let", "want", "need", "like", "help", "going", "some", "any", "also", "too",
+    "not", "way",
 ];
 
 /// Words that show that a text is English.
 const ENGLISH: &[&str] = &[
-    "the", "of", "and", "to", "is", "are", "how", "what", "my", "you", "for", "with", "can", "where", "when", "why", "who",
-    "please", "does", "this", "that", "it", "your", "should", "from", "i",
+    "the", "of", "and", "to", "is", "are", "how", "what", "my", "you", "for", "with", "can", "where", "when", "why",
+    "who", "please", "does", "this", "that", "it", "your", "should", "from", "i",
 ];
 
 /// What is often written without its apostrophe, or in one word.
 const APART: &[(&str, &str)] = &[
-    ("dont", "do not"), ("doesnt", "does not"), ("didnt", "did not"), ("cant", "can not"), ("cannot", "can not"),
-    ("wont", "will not"), ("isnt", "is not"), ("arent", "are not"), ("wasnt", "was not"), ("werent", "were not"),
-    ("shouldnt", "should not"), ("couldnt", "could not"), ("wouldnt", "would not"), ("havent", "have not"),
-    ("hasnt", "has not"), ("whats", "what is"), ("wheres", "where is"), ("whos", "who is"), ("hows", "how is"),
-    ("im", "i am"), ("ive", "i have"), ("gonna", "going to"), ("wanna", "want to"),
+    ("dont", "do not"),
+    ("doesnt", "does not"),
+    ("didnt", "did not"),
+    ("cant", "can not"),
+    ("cannot", "can not"),
+    ("wont", "will not"),
+    ("isnt", "is not"),
+    ("arent", "are not"),
+    ("wasnt", "was not"),
+    ("werent", "were not"),
+    ("shouldnt", "should not"),
+    ("couldnt", "could not"),
+    ("wouldnt", "would not"),
+    ("havent", "have not"),
+    ("hasnt", "has not"),
+    ("whats", "what is"),
+    ("wheres", "where is"),
+    ("whos", "who is"),
+    ("hows", "how is"),
+    ("im", "i am"),
+    ("ive", "i have"),
+    ("gonna", "going to"),
+    ("wanna", "want to"),
 ];
 
 /// Units: the spellings of one stand together.
@@ -215,7 +234,8 @@ fn undoubled(stem: &str) -> &str {
 
 /// What is left of a word without the prefix that denies it.
 pub(super) fn without_prefix(text: &str) -> Option<&str> {
-    let rest = ["un", "in", "im", "ir", "il", "dis", "non", "de"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
+    let rest =
+        ["un", "in", "im", "ir", "il", "dis", "non", "de"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
     (rest.len() > 3).then_some(rest)
 }
 
@@ -242,9 +262,14 @@ mod tests {
 
     #[test]
     fn stems() {
-        for (word, expected) in
-            [("files", "file"), ("booking", "book"), ("running", "run"), ("bus", "bus"), ("class", "class"), ("king", "king")]
-        {
+        for (word, expected) in [
+            ("files", "file"),
+            ("booking", "book"),
+            ("running", "run"),
+            ("bus", "bus"),
+            ("class", "class"),
+            ("king", "king"),
+        ] {
             assert_eq!(stem(word), expected);
         }
     }

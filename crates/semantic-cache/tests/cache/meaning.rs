@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use buttress_semantic_cache::{Admit, Ask, Asking, Bypass, Key, Learn, Meaning, Memo, Asked, Seek, Sought, Stored};
+use buttress_semantic_cache::{Admit, Ask, Asked, Asking, Bypass, Key, Learn, Meaning, Memo, Seek, Shelf, Sought};
 use std::hash::Hash as _;
 
 use super::*;
@@ -49,7 +49,7 @@ impl Meaning for Same {
         }
     }
 
-    fn learn(&self, question: &Asked, memo: Option<Memo>, _: Arc<Stored>) -> Learn {
+    fn learn(&self, question: &Asked, memo: Option<Memo>, _: Shelf) -> Learn {
         let memo = memo.and_then(|memo| memo.downcast::<u32>().ok()).map(|memo| *memo);
         self.learned.lock().expect("no test panics with it").push((question.key(), memo));
         Box::pin(ready(()))
@@ -115,4 +115,85 @@ async fn what_is_found_and_is_gone_is_not_served() {
     bench.cache.forget_everything();
     bench.probe.next(says("another"));
     assert_eq!(bench.send(request("t", "what is that", "")).await.cache(), "miss");
+}
+
+mod by_vectors {
+    use buttress_semantic_cache::{ByMeaning, Lexical, Policy};
+
+    use super::*;
+
+    fn bench() -> (Bench<Words>, ByMeaning<Lexical>) {
+        let policy = Policy::threshold(0.9).expect("it is a similarity");
+        let meaning = ByMeaning::new(policy, Lexical::new());
+        (Bench::of(&layer(Words).meaning(Arc::new(meaning.clone())).showing_similarity()), meaning)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_in_nearly_the_same_words_has_the_same_answer() {
+        let (bench, meaning) = bench();
+        bench.probe.next(says("by mail"));
+        let first = bench.send(request("t", "please how do I reset my account password?", "")).await;
+        assert_eq!((first.cache(), first.header("x-cache-decision")), ("miss", "reason=unknown"));
+        settle(&bench.cache).await;
+        assert_eq!(meaning.with_memory(|memory| memory.len()), 1);
+        let like = bench.send(request("t", "please How do i  reset my account password", "")).await;
+        assert_eq!((like.cache(), like.text()), ("semantic-hit", "by mail".into()));
+        assert!(like.header("x-cache-decision").starts_with("reason=similar; similarity=0.9"));
+        assert_eq!(bench.probe.calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_differs_in_what_matters_or_in_whose_it_is_has_not() {
+        let (bench, _) = bench();
+        bench.probe.always(says("an answer"));
+        let first = "please how do I reset my account password in 2025?";
+        bench.send(request("t", first, "")).await;
+        settle(&bench.cache).await;
+        for (tenant, text) in [
+            ("u", "please How do I reset my account password in 2025?"),
+            ("t", "kindly how do I reset my account password in 2025?"),
+            ("t", "please how do I reset my account password in 2026?"),
+            ("t", "please how do I not reset my account password in 2025?"),
+            ("t", "please what is the tallest mountain of Europe?"),
+            ("t", "please yes"),
+        ] {
+            assert_eq!(bench.send(request(tenant, text, "")).await.cache(), "miss", "{text}");
+            settle(&bench.cache).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_gone_is_forgotten_by_its_meaning_too() {
+        let (bench, meaning) = bench();
+        bench.probe.always(says("an answer"));
+        bench.send(request("t", "please how do I reset my account password?", "")).await;
+        settle(&bench.cache).await;
+        bench.cache.forget_everything();
+        let like = bench.send(request("t", "please How do i reset my account password", "")).await;
+        assert_eq!(like.cache(), "miss");
+        settle(&bench.cache).await;
+        assert_eq!(meaning.with_memory(|memory| memory.len()), 1, "the new one in place of the old one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_policy_that_learns_is_told_by_a_judge_and_serves_what_proved_right() {
+        let policy = Policy::error_bound(buttress_semantic_cache::ErrorBound::new(0.05).expect("it makes sense"));
+        let meaning = ByMeaning::new(policy.clone(), Lexical::new()).remembering(
+            policy,
+            buttress_semantic_cache::Bounds::default(),
+            7,
+            3,
+        );
+        let bench = Bench::of(&layer(Words).meaning(Arc::new(meaning.clone())));
+        bench.probe.always(says("an answer"));
+        let mut served = 0;
+        for number in 0..120_u32 {
+            let marks = ["", "!", "?", " ?", " !"][number as usize % 5];
+            let text =
+                format!("please how do I reset my account password today{marks}{}", " ".repeat(number as usize / 5));
+            served += u32::from(bench.send(request("t", &text, "")).await.cache() == "semantic-hit");
+            settle(&bench.cache).await;
+        }
+        assert!(served > 50, "{served}");
+    }
 }
