@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::PathBuf};
 
-use buttress_semantic_cache::{ErrorBound, Policy};
+use buttress_semantic_cache::{ErrorBound, Guards, Policy};
 use clap::Parser;
 use eval_cache::{Data, Run, table};
 
@@ -24,6 +24,9 @@ struct Args {
     /// The share of misses whose answers are compared.
     #[arg(long, default_value_t = 1.0)]
     judged: f64,
+    /// Takes what the guards see as evidence only: nothing is forbidden beforehand.
+    #[arg(long)]
+    no_vetoes: bool,
     /// Leaves the thresholds out.
     #[arg(long)]
     no_thresholds: bool,
@@ -54,6 +57,7 @@ fn policies(args: &Args) -> Result<Vec<(String, Policy)>, Box<dyn Error>> {
     }
     for target in [0.01, 0.02, 0.05] {
         let policy = ErrorBound::new(target)?.audits(args.audits)?.judged(args.judged)?;
+        let policy = if args.no_vetoes { policy.vetoes(Guards::NONE) } else { policy };
         policies.push((format!("error bound {:.0} %", 100.0 * target), Policy::error_bound(policy)));
     }
     Ok(policies)

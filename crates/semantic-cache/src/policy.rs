@@ -69,6 +69,14 @@ impl Policy {
         Ok(Self { mode: Mode::Threshold { similarity, vetoes: Guards::ALL } })
     }
 
+    /// The guards that forbid to serve.
+    pub(crate) const fn vetoes(&self) -> Guards {
+        match &self.mode {
+            Mode::Threshold { vetoes, .. } => *vetoes,
+            Mode::ErrorBound(settings) => settings.vetoes,
+        }
+    }
+
     /// Serves so that at most a share of requests is answered wrongly, as far as judged answers can tell.
     #[must_use]
     pub const fn error_bound(error_bound: ErrorBound) -> Self {

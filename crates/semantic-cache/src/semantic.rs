@@ -131,7 +131,7 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
     pub fn decide(&mut self, question: &Question<'_>, rng: &mut impl Rng) -> Decision<A> {
         let mut found = std::mem::take(&mut self.found);
         self.store.nearest(&question.scope, question.vector, NEIGHBOURS, &mut found);
-        let near = candidates(&self.store, question, &found);
+        let near = candidates(&self.store, question, &found, self.policy.vetoes());
         self.found = found;
         let decision = match &self.policy.mode {
             &Mode::Threshold { similarity, vetoes } => {

@@ -21,8 +21,8 @@ struct Stratum {
 
 /// How many judgements make a stratum.
 const JUDGED_IN_STRATUM: f64 = 40.0;
-/// How many standard deviations are added: a one-sided test of 97.5 %.
-const DEVIATIONS: f64 = 1.96;
+/// How many standard deviations are added: a one-sided test of 95 %.
+const DEVIATIONS: f64 = 1.64;
 
 /// The least score at which, of `requests`, no more than a share of `target` would have been answered wrongly; infinite if none is
 /// high enough. Sorts `scored`, the highest first.

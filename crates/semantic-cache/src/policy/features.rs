@@ -3,7 +3,7 @@
 use crate::text::{Guard, Guards, Overlap};
 
 /// How many there are.
-pub(crate) const COUNT: usize = 17;
+pub(crate) const COUNT: usize = 20;
 
 /// The measurements of one candidate. Only numbers: nothing of a text can be told from them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,7 +72,10 @@ impl Features {
         let ratio =
             |mine: f32, other: f32| ((mine + 1e-3 * around.votes) / (other.max(0.0) + 1e-3 * around.votes)).ln();
         let union = overlap.shared + overlap.added + overlap.missing;
-        let soft = guards.iter().filter(|guard| !matches!(guard, Guard::Slot | Guard::Language)).count();
+        let flag = |guard| f32::from(u8::from(guards.contains(guard)));
+        let others = |guard: &Guard| {
+            !matches!(guard, Guard::Slot | Guard::Number | Guard::Polarity | Guard::Order | Guard::Language)
+        };
         Self([
             best,
             best * best,
@@ -87,9 +90,12 @@ impl Features {
             around.last,
             real(around.groups) / real(around.count),
             if union == 0 { 1.0 } else { small(overlap.shared) / small(union) },
-            f32::from(u8::from(guards.contains(Guard::Slot))),
+            flag(Guard::Slot),
+            flag(Guard::Number),
+            flag(Guard::Polarity),
+            flag(Guard::Order),
+            small(guards.iter().filter(others).count()).min(3.0),
             (1.0 + small(overlap.added)).ln(),
-            small(soft).min(3.0),
             candidate.nearest.odds(),
         ])
     }

@@ -6,12 +6,13 @@ use super::Question;
 use super::store::Store;
 use crate::index::{Neighbour, Slot};
 use crate::policy::{Candidate, Features, Rival, Surroundings, vote};
+use crate::text::Guards;
 
 /// A group of questions near to the one that was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Near {
     pub(super) group: u64,
-    /// Its nearest question.
+    /// Its nearest question; of those that no guard forbids, if there is one.
     pub(super) slot: Slot,
     pub(super) candidate: Candidate,
     pub(super) features: Features,
@@ -26,6 +27,7 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
     store: &Store<A>,
     question: &Question<'_>,
     found: &[Neighbour],
+    vetoes: Guards,
 ) -> Vec<Near> {
     let mut near: Vec<Near> = Vec::new();
     let mut around = Surroundings { count: 0, groups: 0, votes: 0.0, last: 0.0 };
@@ -38,6 +40,14 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
         if let Some(known) = near.iter_mut().find(|near| near.group == entry.group) {
             known.candidate.count += 1;
             known.candidate.vote += vote;
+            if !known.candidate.guards.and(vetoes).is_empty() {
+                let guards = question.text.compare(&entry.text);
+                if guards.and(vetoes).is_empty() {
+                    (known.slot, known.candidate.best, known.candidate.guards) = (slot, similarity, guards);
+                    (known.candidate.nearest, known.candidate.overlap) =
+                        (entry.record, question.text.overlap(&entry.text));
+                }
+            }
             continue;
         }
         let Some(group) = store.group(entry.group) else { continue };

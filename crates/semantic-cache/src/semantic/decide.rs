@@ -126,8 +126,8 @@ fn reciprocal(chance: f64) -> f32 {
 }
 
 const fn ticket(question: &Question<'_>) -> Ticket {
-    let Question { scope, class, sender, .. } = *question;
-    Ticket { scope, class, sender, number: 0, served: false, compared: Vec::new(), stands_for: 1.0 }
+    let Question { scope, class, .. } = *question;
+    Ticket { scope, class, number: 0, served: false, compared: Vec::new(), stands_for: 1.0 }
 }
 
 fn miss<A>(question: &Question<'_>, reason: Reason) -> Decision<A> {

@@ -46,7 +46,6 @@ pub struct Decision<A> {
 pub struct Ticket {
     pub(super) scope: [u8; 32],
     pub(super) class: u64,
-    pub(super) sender: u64,
     pub(super) number: u64,
     pub(super) served: bool,
     pub(super) compared: Vec<Compared>,

@@ -111,8 +111,11 @@ const fn fits(before: u64, value: u64) -> bool {
 }
 
 fn points(text: &str) -> bool {
-    ["this", "that", "the", "which", "no", "any", "every", "each", "another", "some", "new", "good", "only"]
-        .contains(&text)
+    [
+        "this", "that", "the", "which", "no", "any", "every", "each", "another", "some", "new", "good", "only", "does",
+        "can", "should", "would", "if",
+    ]
+    .contains(&text)
 }
 
 /// Words for numbers that are not whole, and for how often.

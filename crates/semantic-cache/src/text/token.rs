@@ -68,7 +68,8 @@ fn next(text: &str) -> Option<(&str, &str, &str)> {
     let mut chars = token.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let following = chars.peek().map(|&(_, following)| following);
-        if !(char.is_alphanumeric() || is_combining(char) || joins(previous, char, following)) {
+        let abbreviates = char == '.' && at == first.len_utf8() && following.is_some_and(char::is_alphabetic);
+        if !(char.is_alphanumeric() || is_combining(char) || abbreviates || joins(previous, char, following)) {
             end = at;
             break;
         }

@@ -30,7 +30,7 @@ struct Class(Guard, Rule, &'static str);
 const CLASSES: &[Class] = &[
     Class(Guard::Date, Rule::Same, "monday mondays mon/tuesday tuesdays tue tues/wednesday wednesdays wed/thursday thursdays thu thurs/friday fridays fri/saturday saturdays/sunday sundays"),
     Class(Guard::Date, Rule::Same, "january jan/february feb/april apr/june jun/july jul/august aug/september sept/october oct/november nov/december dec"),
-    Class(Guard::Date, Rule::Same, "today/tomorrow/yesterday/tonight/morning am/afternoon/evening/midnight/noon/weekend/weekday weekdays"),
+    Class(Guard::Date, Rule::Same, "today/tomorrow/yesterday/tonight/morning/afternoon/evening/midnight/noon/weekend/weekday weekdays"),
     Class(Guard::Date, Rule::Same, "daily/weekly/monthly/quarterly/yearly annually annual/hourly"),
     Class(Guard::Date, Rule::Apart, "spring/summer/autumn fall/winter"),
     Class(Guard::Scope, Rule::Same, "all every each everything everyone entire whole/only solely exclusively/except excluding besides/both/always/sometimes/most/other another else"),
@@ -108,8 +108,10 @@ const FUNCTION: &[&str] = &[
 
 /// Words that show that a text is English.
 const ENGLISH: &[&str] = &[
-    "the", "of", "and", "to", "is", "are", "how", "what", "my", "you", "for", "with", "can", "where", "when", "why",
-    "who", "please", "does", "this", "that", "it", "your", "should", "from", "i",
+    "the", "of", "and", "to", "is", "are", "how", "what", "my", "you", "with", "can", "where", "when", "why", "who",
+    "please", "does", "this", "that", "it", "your", "should", "from", "for", "me", "an", "have", "by", "at", "about",
+    "be", "would", "could", "explain", "tell", "give", "show", "set", "book", "write", "play", "need", "good", "make",
+    "find", "turn", "remind", "need",
 ];
 
 /// What is often written without its apostrophe, or in one word.
