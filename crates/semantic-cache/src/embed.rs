@@ -4,15 +4,20 @@ mod error;
 mod front;
 mod http;
 mod lexical;
+mod limits;
+#[cfg(feature = "minilm")]
+mod minilm;
 mod recent;
 
 use std::{fmt, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
+#[cfg(feature = "minilm")]
+pub use self::minilm::{LoadError, MiniLm, MiniLmModel};
 pub use self::{
     error::{EmbedError, EmbedErrorKind},
-    front::{EmbedLimits, EmbedStats},
     http::{HttpEmbedder, HttpEmbedderConfig, HttpEmbedderWorker},
     lexical::Lexical,
+    limits::{EmbedLimits, EmbedStats},
 };
 
 /// The vector of a text. Clones count a reference.

@@ -115,12 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_served_where_nothing_was_judged() {
-        assert_eq!(
-            cut(&mut requests(0.0, 0), 1000.0, 0.05),
-            f64::INFINITY.min(cut(&mut requests(0.0, 0), 1000.0, 0.05))
-        );
-        assert!(cut(&mut requests(0.0, 0), 1000.0, 0.05) > 0.9);
+    fn hardly_anything_is_served_where_nothing_was_judged() {
+        // Not more than may all be wrong.
+        assert!(cut(&mut requests(0.0, 0), 1000.0, 0.05) > 0.95);
         assert!(cut(&mut [], 0.0, 0.05).is_infinite());
     }
 
