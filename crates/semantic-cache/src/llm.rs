@@ -145,7 +145,7 @@ impl Ask<Request<Payload>> for Conversations {
         let call = known.or_else(|| Call::read(request).ok()).ok_or(Bypass::Kind)?;
         let format = format_of(call.operation()).ok_or(Bypass::Kind)?;
         let text = std::str::from_utf8(request.body().bytes()).map_err(|_| Bypass::Kind)?;
-        let body = Body::read(RawJson::new(text), format);
+        let body = Body::read(RawJson::new(text), format).ok_or(Bypass::Kind)?;
         let details = call.details(request.body().bytes());
         self.check(&details, &body)?;
         let shape = Shape { stream: call.stream(), usage: details.asks_for_usage() };

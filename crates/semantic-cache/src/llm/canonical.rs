@@ -46,7 +46,8 @@ const DEEPEST: usize = 32;
 // === impl Body ===
 
 impl<'a> Body<'a> {
-    pub(super) fn read(body: RawJson<'a>, format: Format) -> Self {
+    /// Reads a body. `None` if it says something twice: servers differ in which of the two counts.
+    pub(super) fn read(body: RawJson<'a>, format: Format) -> Option<Self> {
         let conversation = match format {
             Format::Chat | Format::Messages => "messages",
             Format::Responses => "input",
@@ -54,6 +55,9 @@ impl<'a> Body<'a> {
         };
         let mut turns = None;
         let mut members = members(body);
+        if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None;
+        }
         members.retain(|(name, value)| {
             if name == conversation {
                 turns = Some(*value);
@@ -61,7 +65,7 @@ impl<'a> Body<'a> {
             name != conversation && !is_idle(name, *value, format)
         });
         let last = turns.and_then(Last::of);
-        Self { members, turns, last }
+        Some(Self { members, turns, last })
     }
 
     pub(super) fn last_text(&self) -> Option<Cow<'a, str>> {

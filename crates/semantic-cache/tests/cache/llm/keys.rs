@@ -59,6 +59,19 @@ fn what_looks_alike_and_is_not_is_not() {
     }
 }
 
+#[test]
+fn what_says_something_twice_is_left_alone() {
+    let bench = allowing();
+    for body in [
+        r#"{"model":"m","messages":[{"role":"user","content":"1"}],"messages":[{"role":"user","content":"2"}]}"#,
+        r#"{"model":"m","temperature":0.5,"temperature":1,"messages":[{"role":"user","content":"1"}]}"#,
+        r#"{"model":"m","stop":"a","stop":null,"messages":[{"role":"user","content":"1"}]}"#,
+        r#"{"model":"m","stop":"a","st\u006fp":"b","messages":[{"role":"user","content":"1"}]}"#,
+    ] {
+        assert_eq!(outcome(&bench, post("/v1/chat/completions", body)).0, "bypass", "{body}");
+    }
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), Just("a".to_owned()), Just("b".to_owned()), "[ab\\\\\"\\[{,:]{0,4}"]
 }
