@@ -7,6 +7,7 @@
 
 mod breaker_cases;
 mod bucket_cases;
+mod cache_cases;
 mod choice_cases;
 mod concurrency_cases;
 mod gate_cases;
@@ -44,6 +45,7 @@ const GROUPS: &[(&str, fn(Effort) -> Report)] = &[
     ("bucket", |effort| bucket_cases::axum().measure(effort)),
     ("choice", |effort| choice_cases::few().measure(effort)),
     ("choice", |effort| choice_cases::many().measure(effort)),
+    ("cache", |effort| cache_cases::chats().measure(effort)),
 ];
 
 fn main() -> ExitCode {
