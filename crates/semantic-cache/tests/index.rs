@@ -174,6 +174,27 @@ fn neighbours_come_nearest_first_and_above_the_floor() {
 }
 
 #[test]
+fn bytes_keep_similarities_and_the_nearest_best() {
+    let mut index = index(384);
+    let mut texts = Texts::new(7, 384, 64);
+    let stored: Vec<(Slot, Vec<f32>)> = (0..200)
+        .map(|_| texts.vector())
+        .map(|vector| (index.insert(&vector).expect("it has a direction"), vector))
+        .collect();
+    for at in 0..20 {
+        let query = texts.near(&stored[at].1, 0.9);
+        let found = nearest(&index, &query, 200, -1.0);
+        assert_eq!(found.len(), 200);
+        for neighbour in found {
+            let (_, vector) = stored.iter().find(|(slot, _)| *slot == neighbour.slot).expect("it was stored");
+            let right = cosine(vector, &query);
+            let allowed = if right > 0.85 { 0.0015 } else { 0.003 };
+            assert!((neighbour.similarity - right).abs() < allowed, "{} instead of {right}", neighbour.similarity);
+        }
+    }
+}
+
+#[test]
 fn twins_are_as_similar_as_can_be() {
     for mut index in [index(384), full(384)] {
         let vector = Texts::new(5, 384, 4).vector();

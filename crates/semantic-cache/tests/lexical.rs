@@ -1,8 +1,8 @@
 //! What the built-in embedder takes for near, and what not.
 
-use std::{collections::HashSet, num::NonZeroUsize};
+use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
-use buttress_semantic_cache::{EmbedErrorKind, Embedder as _, Lexical};
+use buttress_semantic_cache::{EmbedErrorKind, Embedder, HttpEmbedder, HttpEmbedderWorker, Index, Lexical};
 use proptest::prelude::*;
 
 fn cosine(a: &str, b: &str) -> f32 {
@@ -71,4 +71,24 @@ fn different_texts_have_different_vectors() {
         .map(|at| lexical.vector(&format!("ticket {at}")).expect("letters").iter().map(|x| x.to_bits()).collect())
         .collect();
     assert_eq!(vectors.len(), 2000);
+}
+
+#[tokio::test]
+async fn embedders_can_be_chosen_while_running() {
+    let embedder: Arc<dyn Embedder> = Arc::new(Lexical::new());
+    let vector = embedder.embed("hello").await.expect("it has letters");
+    assert_eq!(vector.len(), embedder.fingerprint().dimensions().get());
+    assert_eq!(vector, Lexical::new().vector("hello").expect("it has letters"));
+}
+
+#[test]
+fn indexes_and_embedders_go_between_threads() {
+    fn share<T: Send + Sync>() -> &'static str {
+        std::any::type_name::<T>()
+    }
+    fn send<T: Send>() -> &'static str {
+        std::any::type_name::<T>()
+    }
+    let names = [share::<Index>(), share::<Lexical>(), share::<HttpEmbedder>(), send::<HttpEmbedderWorker>()];
+    assert!(names.iter().all(|name| name.starts_with("buttress_semantic_cache")));
 }
