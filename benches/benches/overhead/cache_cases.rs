@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use buttress_coalesce::CoalesceLayer;
+use buttress_coalesce::{CoalesceLayer, OneTenant as Everybody};
 use buttress_core::{Body, Payload};
 use buttress_llm::Call;
 use buttress_semantic_cache::{Admit, Ask, ByQuestion, OneTenant, SemanticCacheLayer, llm::Conversations};
@@ -67,10 +67,10 @@ pub(crate) fn chats() -> Group<Request<Payload>> {
     let by_body = ByQuestion(|request: &Request<Payload>| Some(request.body().bytes().clone()));
     let misses = SemanticCacheLayer::new(OneTenant, Conversations::new());
     Group::new("chats of 1 KB", question, "bare", Answers)
-        .case("buttress CoalesceLayer, nobody joins", CoalesceLayer::new(OneTenant).layer(Answers))
-        .case("buttress SemanticCacheLayer, hit, by its bytes", filled(SemanticCacheLayer::new(OneTenant, by_body)))
+        .case("buttress CoalesceLayer, nobody joins", CoalesceLayer::new(Everybody).layer(Answers))
+        .case("buttress SemanticCacheLayer, hit, by its bytes", filled(&SemanticCacheLayer::new(OneTenant, by_body)))
         .case("buttress SemanticCacheLayer, hit, by its meaning as JSON", {
-            filled(SemanticCacheLayer::new(OneTenant, Conversations::new()))
+            filled(&SemanticCacheLayer::new(OneTenant, Conversations::new()))
         })
         .case("buttress SemanticCacheLayer, miss, not read", misses.layer(Answers))
 }
@@ -84,8 +84,8 @@ fn question() -> Request<Payload> {
 
 /// A cache that knows the answer.
 fn filled<A>(
-    layer: SemanticCacheLayer<OneTenant, A>,
-) -> impl Service<Request<Payload>, Error = Infallible, Future: Send> + Clone
+    layer: &SemanticCacheLayer<OneTenant, A>,
+) -> impl Service<Request<Payload>, Error = Infallible, Future: Send> + Clone + use<A>
 where
     A: Ask<Request<Payload>> + Admit + Send + Sync + 'static,
 {
