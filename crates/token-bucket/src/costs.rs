@@ -91,18 +91,21 @@ impl Costs {
 
     /// One request, and nothing else.
     #[must_use]
+    #[inline]
     pub const fn request() -> Self {
         Self::ZERO.with(Dimension::REQUESTS, 1)
     }
 
     /// One request with so many tokens of input, and so many of output at most.
     #[must_use]
+    #[inline]
     pub const fn tokens(input: u64, output: u64) -> Self {
         Self::request().with(Dimension::INPUT_TOKENS, input).with(Dimension::OUTPUT_TOKENS, output)
     }
 
     /// Sets the amount in one dimension. Setting [`Dimension::TOKENS`] sets the tokens of input, and those of output to none.
     #[must_use]
+    #[inline]
     pub const fn with(mut self, dimension: Dimension, amount: u64) -> Self {
         match dimension.0 as usize {
             slot if slot < SLOTS => self.amounts[slot] = amount,

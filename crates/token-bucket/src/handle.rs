@@ -43,6 +43,7 @@ impl LimitsHandle {
     /// # Errors
     ///
     /// Returns which limits are short, and for how long.
+    #[inline]
     pub fn reserve(&self, key: Fingerprint, costs: Costs, now: Instant) -> Result<Reservation, Shortage> {
         match self.limiter.take(owner(key), costs, now) {
             Ok(taken) => Ok(Reservation::new(Arc::clone(&self.limiter), taken)),

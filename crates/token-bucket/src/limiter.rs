@@ -119,6 +119,7 @@ impl Limiter {
     }
 
     /// Takes `costs`, whoever waits.
+    #[inline]
     pub(crate) fn take(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Shortage> {
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
@@ -218,6 +219,7 @@ impl Limiter {
         rules.overrides.get(&owner.key).cloned().unwrap_or_else(tier)
     }
 
+    #[inline]
     pub(crate) fn shard(&self, key: Fingerprint) -> MutexGuard<'_, Shard> {
         // The upper half tells the shard, the lower half the place in it.
         let number = (key.bits() >> 64) as usize & (self.shards.len() - 1);
@@ -255,6 +257,7 @@ impl Limiter {
     }
 }
 
+#[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that runs under these locks can panic half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -48,6 +48,7 @@ type Actual = Arc<dyn Fn(&Costs, &Usage) -> Costs + Send + Sync>;
 // === impl Reservation ===
 
 impl Reservation {
+    #[inline]
     pub(crate) const fn new(limiter: Arc<Limiter>, taken: Taken) -> Self {
         Self { limiter, taken, settled: false }
     }
@@ -81,6 +82,7 @@ impl Reservation {
     }
 
     /// Keeps all that was taken.
+    #[inline]
     pub fn keep(mut self) {
         self.settled = true;
     }
@@ -115,6 +117,13 @@ impl Reservation {
         }
     }
 
+    /// Settles a call that nobody has settled.
+    #[cold]
+    fn given_up(&mut self) {
+        let actual = self.limiter.settling.dropped.of(&self.taken.costs, None);
+        self.settle_by(&actual, Instant::now);
+    }
+
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.limiter
     }
@@ -129,10 +138,10 @@ impl Reservation {
 }
 
 impl Drop for Reservation {
+    #[inline]
     fn drop(&mut self) {
         if !self.settled {
-            let actual = self.limiter.settling.dropped.of(&self.taken.costs, None);
-            self.settle_by(&actual, Instant::now);
+            self.given_up();
         }
     }
 }

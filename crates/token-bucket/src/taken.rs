@@ -37,6 +37,7 @@ pub(crate) enum Source {
 // === impl Taken ===
 
 impl Taken {
+    #[inline]
     pub(crate) const fn new(owner: Owner, costs: Costs, limits: u64) -> Self {
         Self { owner, costs, source: Source::Own, limits }
     }
