@@ -16,7 +16,7 @@ use crate::{
 /// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
 /// caller's back whether it was right. See [`Meaning`].
 ///
-/// A question with fewer than [three words of content](Self::least_words) is only answered by its own answer: "and in French?" means
+/// A question with fewer than three words of content (unless [set](Self::remembering) otherwise) is only answered by its own answer: "and in French?" means
 /// another thing each time. An embedder that fails is a miss.
 pub struct ByMeaning<E, J = SameText>(Arc<Inner<E, J>>);
 
