@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use buttress_coalesce::{CoalesceLayer, OneTenant as Everybody};
+use buttress_coalesce::CoalesceLayer;
 use buttress_core::{Body, Payload};
 use buttress_llm::Call;
 use buttress_semantic_cache::{Admit, Ask, ByQuestion, OneTenant, SemanticCacheLayer, llm::Conversations};
@@ -67,7 +67,7 @@ pub(crate) fn chats() -> Group<Request<Payload>> {
     let by_body = ByQuestion(|request: &Request<Payload>| Some(request.body().bytes().clone()));
     let misses = SemanticCacheLayer::new(OneTenant, Conversations::new());
     Group::new("chats of 1 KB", question, "bare", Answers)
-        .case("buttress CoalesceLayer, nobody joins", CoalesceLayer::new(Everybody).layer(Answers))
+        .case("buttress CoalesceLayer, nobody joins", CoalesceLayer::new(OneTenant).layer(Answers))
         .case("buttress SemanticCacheLayer, hit, by its bytes", filled(&SemanticCacheLayer::new(OneTenant, by_body)))
         .case("buttress SemanticCacheLayer, hit, by its meaning as JSON", {
             filled(&SemanticCacheLayer::new(OneTenant, Conversations::new()))

@@ -3,10 +3,9 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    marker::PhantomData,
 };
 
-use buttress_core::Payload;
+use buttress_core::{Payload, Tenant};
 use http::{HeaderName, Request, header};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
@@ -23,30 +22,13 @@ pub struct Key([u8; 32]);
 #[derive(Clone)]
 pub struct KeyHasher(Sha256);
 
-/// Says whose request it is. [`ByExtension`], [`ByHeader`], [`ByFn`] and [`OneTenant`] are there.
-pub trait Tenant<Req> {
-    /// Tells `hasher` the tenant. `false` if there is none: then the request shares nothing.
-    fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool;
-}
-
 /// Says what a request asks. [`WholeRequest`] and [`ByFn`] are there.
 pub trait Question<Req> {
     /// Tells `hasher` all that the answer depends on. `false` if the request is to share nothing.
     fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool;
 }
 
-/// All callers are one tenant: whoever says so has no others to keep apart. See [`Tenant`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OneTenant;
-
-/// The tenant is a value of type `T` in the request's extensions, such as a layer further out left there. See [`Tenant`].
-pub struct ByExtension<T>(PhantomData<fn() -> T>);
-
-/// The tenant is the value of a header. To stand behind what checks that header. See [`Tenant`].
-#[derive(Clone, Debug)]
-pub struct ByHeader(HeaderName);
-
-/// A closure `Fn(&Req) -> Option<K>` tells the tenant, or what is asked. See [`Tenant`] and [`Question`].
+/// A closure `Fn(&Req) -> Option<K>` tells what is asked. See [`Question`].
 #[derive(Clone, Copy)]
 pub struct ByFn<F>(pub F);
 
@@ -116,79 +98,6 @@ impl fmt::Debug for KeyHasher {
     }
 }
 
-// === impl Tenant ===
-
-impl<Req> Tenant<Req> for OneTenant {
-    fn tell(&self, _: &Req, _: &mut KeyHasher) -> bool {
-        true
-    }
-}
-
-impl<T> ByExtension<T> {
-    /// Creates it.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T, B> Tenant<Request<B>> for ByExtension<T>
-where
-    T: Hash + Send + Sync + 'static,
-{
-    fn tell(&self, request: &Request<B>, hasher: &mut KeyHasher) -> bool {
-        told(request.extensions().get::<T>(), hasher)
-    }
-}
-
-impl<T> Clone for ByExtension<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for ByExtension<T> {}
-
-impl<T> Default for ByExtension<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> fmt::Debug for ByExtension<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ByExtension")
-    }
-}
-
-impl ByHeader {
-    /// Creates it.
-    #[must_use]
-    pub const fn new(name: HeaderName) -> Self {
-        Self(name)
-    }
-}
-
-impl<B> Tenant<Request<B>> for ByHeader {
-    fn tell(&self, request: &Request<B>, hasher: &mut KeyHasher) -> bool {
-        told(request.headers().get(&self.0).map(|value| value.as_bytes()), hasher)
-    }
-}
-
-impl<F, K, Req> Tenant<Req> for ByFn<F>
-where
-    F: Fn(&Req) -> Option<K>,
-    K: Hash,
-{
-    fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool {
-        told((self.0)(request), hasher)
-    }
-}
-
-fn told(value: Option<impl Hash>, hasher: &mut KeyHasher) -> bool {
-    value.map(|value| value.hash(hasher)).is_some()
-}
-
 // === impl Question ===
 
 impl<F, K, Req> Question<Req> for ByFn<F>
@@ -197,7 +106,7 @@ where
     K: Hash,
 {
     fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool {
-        told((self.0)(request), hasher)
+        (self.0)(request).map(|asked| asked.hash(hasher)).is_some()
     }
 }
 
@@ -269,6 +178,7 @@ fn tells_of_the_way(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -327,7 +237,7 @@ mod tests {
             }
             type Asked = (Vec<u8>, Vec<u8>);
             let key = |tenant: &Vec<u8>, asked: &Vec<u8>| {
-                let whose = ByFn(|request: &Asked| Some(Raw(request.0.clone())));
+                let whose = ByTenant(|request: &Asked| Some(Raw(request.0.clone())));
                 let what = ByFn(|request: &Asked| Some(Raw(request.1.clone())));
                 Key::of(&SECRET, &whose, &what, &(tenant.clone(), asked.clone()))
             };

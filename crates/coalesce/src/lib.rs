@@ -79,11 +79,13 @@ mod service;
 mod share;
 mod stream;
 
+pub use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant};
+
 pub use self::{
     body::ResponseBody,
     counts::Counts,
     future::ResponseFuture,
-    key::{ByExtension, ByFn, ByHeader, Key, KeyHasher, OneTenant, Question, Tenant, WholeRequest},
+    key::{ByFn, Key, KeyHasher, Question, WholeRequest},
     layer::{CoalesceHandle, CoalesceLayer},
     reader::SharedBodyError,
     registry::Leash,

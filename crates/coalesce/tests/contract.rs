@@ -1,6 +1,6 @@
 //! The contract that every layer keeps.
 
-use buttress_coalesce::{ByFn, CoalesceLayer, OneTenant};
+use buttress_coalesce::{ByFn, ByTenant, CoalesceLayer, OneTenant};
 
 mod shared {
     use super::*;
@@ -25,7 +25,7 @@ mod without_a_key {
     use super::*;
 
     buttress_testkit::http_contract! {
-        layer: || CoalesceLayer::new(ByFn(|_: &_| None::<u8>)),
+        layer: || CoalesceLayer::new(ByTenant(|_: &_| None::<u8>)),
         readiness: lazy,
         state: none,
         refusal: none,

@@ -16,6 +16,7 @@
 //! 4. [`Refusal`] is a layer's own *no*; a [`Refuse`] maker turns it into a response ([`HttpRefusal`]) or into whatever
 //!    `Result` a service without HTTP returns (any closure).
 //! 5. [`Target`] names an upstream, [`ServedBy`] names the one that answered, [`Rewrite`] fits a request to one.
+//!    [`Tenant`] says whose a request is.
 //! 6. [`Replay`] says how a request is sent more than once: [`Http`] clones it, [`HttpReplay`] buffers its body lazily and
 //!    within a bound ([`ReplayBody`]), [`ByClone`] and [`ByFn`] serve requests that have no HTTP in them.
 //! 7. [`Body`] is a response body that a layer can make as well as pass on; [`Payload`] is a request body that is wholly in
@@ -72,6 +73,7 @@ mod replay_body;
 mod stream;
 mod stream_failure;
 mod target;
+mod tenant;
 mod trail;
 mod verdict;
 
@@ -97,6 +99,7 @@ pub use self::{
     stream::{Bytewise, BytewiseReader, Event, EventKind, EventReader, OpenStream, Usage},
     stream_failure::StreamFailure,
     target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
+    tenant::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant},
     trail::{Attempt, Trail},
     verdict::Verdict,
 };

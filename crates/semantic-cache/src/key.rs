@@ -3,10 +3,8 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    marker::PhantomData,
 };
 
-use http::{HeaderName, Request};
 use sha2::{Digest as _, Sha256};
 
 /// What a question is known by: 256 bits of SHA-256 (FIPS 180-4) of its tenant and of all that its answer depends on.
@@ -25,29 +23,6 @@ pub struct Mark([u8; 32]);
 /// Hashes what makes a question what it is. Anything that is [`Hash`] can be told to it.
 #[derive(Clone)]
 pub struct KeyHasher(Sha256);
-
-/// Says whose a question is. [`ByExtension`], [`ByHeader`], [`ByTenant`] and [`OneTenant`] are there.
-///
-/// A question without a tenant is neither answered from the cache nor kept.
-pub trait Tenant<Req> {
-    /// Tells `hasher` the tenant. `false` if there is none.
-    fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool;
-}
-
-/// All callers share all answers: whoever says so has nobody to keep apart. See [`Tenant`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OneTenant;
-
-/// The tenant is a value of type `T` in the request's extensions, such as a layer further out left there. See [`Tenant`].
-pub struct ByExtension<T>(PhantomData<fn() -> T>);
-
-/// The tenant is the value of a header. To stand behind what checks that header. See [`Tenant`].
-#[derive(Clone, Debug)]
-pub struct ByHeader(HeaderName);
-
-/// A closure `Fn(&Req) -> Option<K>` tells the tenant. See [`Tenant`].
-#[derive(Clone, Copy)]
-pub struct ByTenant<F>(pub F);
 
 // === impl Key ===
 
@@ -177,83 +152,4 @@ impl fmt::Debug for KeyHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyHasher").finish_non_exhaustive()
     }
-}
-
-// === impl Tenant ===
-
-impl<Req> Tenant<Req> for OneTenant {
-    fn tell(&self, _: &Req, _: &mut KeyHasher) -> bool {
-        true
-    }
-}
-
-impl<T> ByExtension<T> {
-    /// Creates it.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T, B> Tenant<Request<B>> for ByExtension<T>
-where
-    T: Hash + Send + Sync + 'static,
-{
-    fn tell(&self, request: &Request<B>, hasher: &mut KeyHasher) -> bool {
-        told(request.extensions().get::<T>(), hasher)
-    }
-}
-
-impl<T> Clone for ByExtension<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for ByExtension<T> {}
-
-impl<T> Default for ByExtension<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> fmt::Debug for ByExtension<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ByExtension")
-    }
-}
-
-impl ByHeader {
-    /// Creates it.
-    #[must_use]
-    pub const fn new(name: HeaderName) -> Self {
-        Self(name)
-    }
-}
-
-impl<B> Tenant<Request<B>> for ByHeader {
-    fn tell(&self, request: &Request<B>, hasher: &mut KeyHasher) -> bool {
-        told(request.headers().get(&self.0).map(|value| value.as_bytes()), hasher)
-    }
-}
-
-impl<F, K, Req> Tenant<Req> for ByTenant<F>
-where
-    F: Fn(&Req) -> Option<K>,
-    K: Hash,
-{
-    fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool {
-        told((self.0)(request), hasher)
-    }
-}
-
-impl<F> fmt::Debug for ByTenant<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ByTenant")
-    }
-}
-
-fn told(value: Option<impl Hash>, hasher: &mut KeyHasher) -> bool {
-    value.map(|value| value.hash(hasher)).is_some()
 }

@@ -121,6 +121,8 @@ pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
 pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};
 pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
 pub use self::text::{Guard, Guards, Text};
+pub use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant};
+
 pub use self::{
     admit::{Admit, Draft, Unfit},
     ask::{Ask, Asked, Asking, ByQuestion, Bypass, Shape},
@@ -130,7 +132,7 @@ pub use self::{
     directives::Directives,
     freshness::Freshness,
     future::ResponseFuture,
-    key::{ByExtension, ByHeader, ByTenant, Key, KeyHasher, Mark, OneTenant, Scope, Tenant},
+    key::{Key, KeyHasher, Mark, Scope},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
     meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
     replay::Pace,
