@@ -128,7 +128,7 @@ impl Edge {
         B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
     {
         match self.callers.take() {
-            Some(callers) => self.outermost(callers.layer(inner)),
+            Some(callers) => self.outermost(callers.layer(inner.map_response(limiting::without_limits_of_target::<B>))),
             None => self.outermost(inner),
         }
     }
