@@ -1,6 +1,7 @@
 //! What the gateway is told: a TOML file, or nothing.
 
 mod check;
+mod credential;
 mod endpoint;
 mod error;
 mod limits;

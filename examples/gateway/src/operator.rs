@@ -124,6 +124,9 @@ impl Operator {
         let targets = self.targets.list(now).into_iter().map(|report| {
             let name = report.target.name();
             let circuit = self.circuits.snapshot(&breaker::Key::new(name.clone()));
+            let credential = |report: &failover::CredentialReport| {
+                json!({ "name": report.name.as_str(), "parked_ms": report.parked.map(millis) })
+            };
             json!({
                 "name": name.as_str(),
                 "region": report.target.region().map(Label::as_str),
@@ -137,6 +140,7 @@ impl Operator {
                 "in_flight": self.in_flight(name),
                 "latency_ms": report.latency.map(millis),
                 "parked_ms": report.parked.map(millis),
+                "credentials": report.credentials.iter().map(credential).collect::<Vec<_>>(),
                 "circuit": circuit.as_ref().map_or("closed", |circuit| circuit.state.as_str()),
                 "circuit_open_ms": circuit.and_then(|circuit| circuit.open_for).map(millis),
             })

@@ -112,6 +112,79 @@ fn a_target_may_have_an_address_for_each_dialect() {
 }
 
 #[test]
+fn a_target_may_have_several_keys_by_name() {
+    let keys = |at: &str, names: [&str; 2]| {
+        let key = |name: &str| {
+            format!("[[{at}.credentials]]\nname = \"{name}\"\napi_key_env = \"{}\"\n", name.to_uppercase())
+        };
+        names.map(key).concat()
+    };
+    let text = format!(
+        "{TARGET}limits_by_credential = true\n{}{MESSAGES}{}",
+        keys("targets", ["one", "two"]),
+        keys("targets.endpoints", ["two", "one"]),
+    );
+    let config = Config::parse(&text, "gateway.toml").unwrap();
+    let upstreams = config.upstreams(|name| Some(format!("s3cret-{name}"))).unwrap();
+    let names = upstreams[0].target.credentials().iter().map(buttress_core::Label::as_str).collect::<Vec<_>>();
+    assert!(names == ["one", "two"] && upstreams[0].target.has_limits_by_credential());
+    assert!(stack::build(&config, &upstreams, None).is_ok() && !format!("{upstreams:?}").contains("s3cret"));
+    let mut lookups = 0..;
+    let last = std::cell::RefCell::new(&mut lookups);
+    let missing = config.upstreams(|name| (last.borrow_mut().next() < Some(3)).then(|| name.to_owned())).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "environment: targets[0].endpoints[0].credentials[1].api_key_env: the environment variable `ONE` is not set"
+    );
+
+    let one = |lines: &str| format!("{TARGET}[[targets.credentials]]\n{lines}\n");
+    let good = "name = \"one\"\napi_key_env = \"ONE\"";
+    for (text, expected) in [
+        (one("name = \"one\""), &["gateway.toml:5:1: targets[0].credentials[0]: missing field `api_key_env`"][..]),
+        (one("api_key_env = \"ONE\""), &["targets[0].credentials[0]: missing field `name`"]),
+        (
+            one(&format!("{good}\nauth = \"bearer\"")),
+            &["targets[0].credentials[0]", "`auth`, expected `name` or `api_key_env`"],
+        ),
+        (
+            one(&good.replace("\"one\"", "\"o ne\"")),
+            &["targets[0].credentials[0]: `name`: a name must be visible ASCII"],
+        ),
+        (
+            one(&good.replace("\"ONE\"", "\"sk-s3cret\"")),
+            &["`api_key_env`: must be the name of an environment variable"],
+        ),
+        (
+            one(good).replace("[[", "api_key_env = \"ONE\"\n[[").replacen("api_key_env = \"ONE\"\n", "", 1),
+            &["targets[0]: either `api_key_env` or `credentials` may be given, not both"],
+        ),
+        (
+            format!("{}{}", one(good), &one(good)[TARGET.len()..]),
+            &["targets[0]: `credentials`: `one` is the name of two"],
+        ),
+        (
+            format!("{}{}", one(good), &one(good)[TARGET.len()..].replace("\"one\"", "\"two\"")),
+            &["targets[0]: `credentials`: `ONE` is the variable of two, so drop one"],
+        ),
+        (format!("{TARGET}limits_by_credential = true\n"), &["targets[0]: `limits_by_credential` needs `credentials`"]),
+        (
+            format!("{}{MESSAGES}", one(good)),
+            &["targets[0]: `endpoints`: each must have `credentials` by the names of those of the target: `one`"],
+        ),
+        (
+            format!("{TARGET}{MESSAGES}{}", keys("targets.endpoints", ["one", "two"])),
+            &["targets[0]: `endpoints`: `credentials` are only for a target that has some itself, by the same names"],
+        ),
+    ] {
+        let error = error(&text);
+        for part in expected {
+            assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
+        }
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
 fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
     let with = |line: &str| format!("{TARGET}{line}\n");
     for (text, expected) in [

@@ -65,3 +65,22 @@ async fn neither_a_tenants_key_nor_a_strangers_is_traced_or_told() {
     }
     trace.assert_hides(&["TENANT_KEY", CALLER]);
 }
+
+#[tokio::test]
+async fn of_several_keys_none_is_traced_or_told_whichever_is_dead() {
+    let trace = TraceGuard::new();
+    let region = Simulator::builder().target("eastus").api_key("key-of-SECOND").start().await.unwrap();
+    let credential = |name: &str| format!("[[targets.credentials]]\nname = \"{name}\"\napi_key_env = \"{name}\"\n");
+    let target = format!("[[targets]]\nname = \"eastus\"\nurl = \"{}/v1\"\ndialect = \"openai\"\n", region.url());
+    for (keys, status) in [(["FIRST", "SECOND"], 200), (["THIRD", "FOURTH"], 503)] {
+        let text = format!("listen = \"127.0.0.1:0\"\n{target}{}", keys.map(credential).concat());
+        let running = Running::from_config(&Config::parse(&text, "test.toml").unwrap(), Vec::new()).await;
+        for body in [support::CHAT, support::STREAM] {
+            let answer = running.post(CHAT_PATH, body).await;
+            let told = format!("{:?} {}", answer.headers, answer.text());
+            // A provider that refuses a key tells some of its letters, and callers have no key there that they could mend.
+            assert!(answer.status == status && !told.contains("key-of-"), "{} {told}", answer.status);
+        }
+    }
+    trace.assert_hides(&["key-of-"]);
+}
