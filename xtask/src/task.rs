@@ -19,6 +19,8 @@ cargo xtask <command>
   bench [NAME] [-- ARGS]        NAME is `overhead`, `gateway`, `redis` or `all` (the default)
   soak [-- ARGS]                ten thousand open streams through the gateway for ten minutes: `soak -- --seconds 60`
   outages [-- ARGS]             ten thousand requests while a region that is a process is stopped, killed, or never answers
+  eval-cache --data DIR [ARGS]  hits and wrong answers of the semantic cache's policies on labelled questions, over seeded orders:
+                                `eval-cache --data DIR --seeds 3 --noise 0.05`; benches/eval/data has a small set
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
@@ -44,6 +46,8 @@ pub(crate) enum Task {
     Bench { which: Bench, args: Vec<String> },
     /// The fuzz targets, or one of them.
     Fuzz { target: Option<String>, seconds: u32 },
+    /// The policies of the semantic cache.
+    EvalCache { args: Vec<String> },
     /// Many open streams.
     Soak { args: Vec<String> },
     /// Many requests while regions fail.
@@ -96,6 +100,7 @@ impl Task {
                 refuse(!passed_on.is_empty(), "`fuzz` passes nothing on")?;
                 Self::fuzz(options)?
             }
+            "eval-cache" => Self::EvalCache { args: options.iter().chain(passed_on).cloned().collect() },
             "soak" => {
                 refuse(!options.is_empty(), "arguments of `soak` stand after `--`")?;
                 Self::Soak { args: passed_on.to_vec() }
@@ -133,6 +138,7 @@ impl Task {
             Self::Loom => report.tests("loom", loom),
             Self::Bench { which, args } => benches(&mut report, which, &args),
             Self::Fuzz { target, seconds } => report.step("fuzz", || fuzz::run(target.as_deref(), seconds)),
+            Self::EvalCache { args } => report.step("eval-cache", || eval_cache(&args)),
             Self::Soak { args } => report.step("soak", || soak(&args)),
             Self::Outages { args } => report.tests("outages", || outages(&args)),
             Self::Deny => report.step("deny", deny),
@@ -305,6 +311,19 @@ fn outages(args: &[String]) -> tools::Tested {
     tools::run_tests(cargo.args(test).args(args).env("BUTTRESS_TEST_REQUESTS", "10000"), Runner::Libtest)
 }
 
+fn eval_cache(args: &[String]) -> Result<(), String> {
+    // Programs run in the root of the repository; what the caller names is found from where the caller is.
+    let mut args = args.to_vec();
+    if let Some(at) = args.iter().position(|arg| arg == "--data")
+        && let Some(directory) = args.get_mut(at + 1)
+    {
+        let absolute =
+            std::path::absolute(&*directory).map_err(|error| format!("cannot tell where {directory} is: {error}"))?;
+        *directory = absolute.to_string_lossy().into_owned();
+    }
+    tools::run(tools::cargo().args(["run", "--release", "--package", "eval-cache", "--"]).args(args))
+}
+
 fn deny() -> Result<(), String> {
     let Some(version) = tools::version(tools::cargo().args(["deny", "--version"])) else {
         return Err("cargo-deny is not installed: `cargo install --locked cargo-deny`".to_owned());
@@ -346,6 +365,13 @@ mod tests {
         assert_eq!(parse("bench gateway --seconds 5"), Ok(Task::Bench { which: Bench::Gateway, args: args.clone() }));
         assert_eq!(parse("bench overhead -- --seconds 5"), Ok(Task::Bench { which: Bench::Overhead, args }));
         assert_eq!(parse("bench"), Ok(Task::Bench { which: Bench::All, args: Vec::new() }));
+    }
+
+    #[test]
+    fn the_evaluation_takes_its_own_arguments() {
+        let args = strings(&["--data", "here", "--noise", "0.05"]);
+        assert_eq!(parse("eval-cache --data here --noise 0.05"), Ok(Task::EvalCache { args: args.clone() }));
+        assert_eq!(parse("eval-cache --data here -- --noise 0.05"), Ok(Task::EvalCache { args }));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod breaker_cases;
 mod bucket_cases;
+mod cache_cases;
 mod choice_cases;
 mod concurrency_cases;
 mod gate_cases;
@@ -42,6 +43,7 @@ const GROUPS: &[(&str, fn(Effort) -> Report)] = &[
     ("bucket", |effort| bucket_cases::a_million_keys().measure(effort)),
     ("bucket", |effort| bucket_cases::http().measure(effort)),
     ("bucket", |effort| bucket_cases::axum().measure(effort)),
+    ("cache", |effort| cache_cases::chats().measure(effort)),
     ("choice", |effort| choice_cases::few().measure(effort)),
     ("choice", |effort| choice_cases::many().measure(effort)),
 ];

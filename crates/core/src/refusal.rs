@@ -47,6 +47,8 @@ pub enum RefusalKind {
     Draining,
     /// Every target was tried, or none could be.
     Unavailable,
+    /// The caller wanted an answer from the cache only, and it is not there.
+    NotCached,
 }
 
 /// Makes of a refusal what the service returns.
@@ -137,7 +139,9 @@ impl Refusal {
     #[must_use]
     pub const fn class(&self) -> Class {
         let verdict = match self.kind {
-            RefusalKind::BadRequest | RefusalKind::TooLarge | RefusalKind::NotFound => Verdict::CallerFault,
+            RefusalKind::BadRequest | RefusalKind::TooLarge | RefusalKind::NotFound | RefusalKind::NotCached => {
+                Verdict::CallerFault
+            }
             RefusalKind::RateLimited => Verdict::RateLimited,
             RefusalKind::QuotaExhausted => Verdict::QuotaExhausted,
             RefusalKind::Overloaded | RefusalKind::CircuitOpen => Verdict::CapacityByDesign,
@@ -183,7 +187,8 @@ impl RefusalKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::QuotaExhausted => StatusCode::FORBIDDEN,
-            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            // RFC 9111, section 5.2.1.7, has the latter so.
+            Self::DeadlineExceeded | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
             Self::CircuitOpen | Self::Overloaded | Self::Draining | Self::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -204,13 +209,14 @@ impl RefusalKind {
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::Unavailable => "upstream_unavailable",
+            Self::NotCached => "not_cached",
         }
     }
 
     /// Returns the family of the error: `error.type` of the JSON error.
     const fn family(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::TooLarge | Self::NotFound => "invalid_request_error",
+            Self::BadRequest | Self::TooLarge | Self::NotFound | Self::NotCached => "invalid_request_error",
             Self::RateLimited => "requests",
             Self::QuotaExhausted => "insufficient_quota",
             _ => "server_error",

@@ -27,7 +27,8 @@ struct Rest<'a>(&'a str);
 
 impl<'a> RawJson<'a> {
     /// Takes `text` for one value, without the space around it.
-    pub(crate) fn new(text: &'a str) -> Self {
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
         Self(text.trim_ascii())
     }
 

@@ -1,0 +1,220 @@
+//! Finds questions that mean the same by their vectors, and learns from what a judge says.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use tracing::debug;
+
+use crate::{
+    Asked, Bounds, Embedder, Embedding, Judge, Key, Learn, Meaning, Memo, Policy, Question, SameText, Scope, Seek,
+    Semantic, Shelf, Sought, Text, Ticket,
+};
+
+/// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
+/// caller's back whether it was right. See [`Meaning`].
+///
+/// A question with fewer than three words of content (unless [set](Self::remembering) otherwise) is only answered by its own answer: "and in French?" means
+/// another thing each time. An embedder that fails is a miss.
+pub struct ByMeaning<E, J = SameText>(Arc<Inner<E, J>>);
+
+struct Inner<E, J> {
+    embed: E,
+    judge: J,
+    memory: Mutex<Memory>,
+    least_words: usize,
+}
+
+struct Memory {
+    semantic: Semantic<Key>,
+    rng: StdRng,
+}
+
+/// What is known of a question between the time it is sought and the time its answer is there.
+struct Sighted {
+    text: Text,
+    vector: Embedding,
+    ticket: Ticket,
+    compare: Vec<Key>,
+}
+
+/// Who asks, and of what, in numbers.
+#[derive(Clone, Copy)]
+struct Whence {
+    scope: Scope,
+    class: u64,
+    sender: u64,
+}
+
+// === impl ByMeaning ===
+
+impl<E: Embedder> ByMeaning<E> {
+    /// Creates one whose judge takes two answers for equal if their texts are.
+    #[must_use]
+    pub fn new(policy: Policy, embed: E) -> Self {
+        Self::judged(policy, embed, SameText)
+    }
+}
+
+impl<E: Embedder, J> ByMeaning<E, J> {
+    /// Creates one with a judge.
+    #[must_use]
+    pub fn judged(policy: Policy, embed: E, judge: J) -> Self {
+        let semantic = Semantic::new(policy, Bounds::default());
+        let memory = Mutex::new(Memory { semantic, rng: StdRng::from_rng(&mut rand::rng()) });
+        Self(Arc::new(Inner { embed, judge, memory, least_words: 3 }))
+    }
+
+    /// Sets how much is remembered, by what seed it is drawn what is checked, and how many words of content a question must have:
+    /// three by default. It begins with an empty memory.
+    #[must_use]
+    pub fn remembering(self, policy: Policy, bounds: Bounds, seed: u64, least_words: usize) -> Self
+    where
+        E: Clone,
+        J: Clone,
+    {
+        let semantic = Semantic::new(policy, bounds);
+        let memory = Mutex::new(Memory { semantic, rng: StdRng::seed_from_u64(seed) });
+        Self(Arc::new(Inner { embed: self.0.embed.clone(), judge: self.0.judge.clone(), memory, least_words }))
+    }
+
+    /// Calls `f` with the memory: to count, to save what was learned, or to mark an answer as bad. Under a lock, so briefly.
+    pub fn with_memory<T>(&self, f: impl FnOnce(&mut Semantic<Key>) -> T) -> T {
+        f(&mut self.0.memory().semantic)
+    }
+}
+
+impl<E, J> Clone for ByMeaning<E, J> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E, J> Meaning for ByMeaning<E, J>
+where
+    E: Embedder + 'static,
+    J: Judge + Send + Sync + 'static,
+{
+    fn seek(&self, question: &Asked) -> Seek {
+        let (inner, whence) = (Arc::clone(&self.0), Whence::of(question));
+        let text: Box<str> = question.text().unwrap_or_default().into();
+        Box::pin(async move {
+            let Some((decision, text, vector)) = inner.decide(whence, &text).await else { return Sought::nothing() };
+            debug!(%decision, "sought");
+            let detail = decision.to_string();
+            let served = decision.answer().copied().zip(decision.similarity());
+            let compare = decision.compare().to_vec();
+            let audited = served.is_some() && !compare.is_empty();
+            let memo = Sighted { text, vector, compare, ticket: decision.into_ticket() };
+            let mut sought = Sought::nothing().detail(detail).memo(memo);
+            if let Some((key, similarity)) = served {
+                sought = sought.like(key, similarity);
+            }
+            if audited { sought.audited() } else { sought }
+        })
+    }
+
+    fn learn(&self, question: &Asked, memo: Option<Memo>, shelf: Shelf) -> Learn {
+        let (inner, whence, key) = (Arc::clone(&self.0), Whence::of(question), question.key());
+        let text: Box<str> = question.text().unwrap_or_default().into();
+        Box::pin(async move {
+            let sighted = memo.and_then(|memo| memo.downcast::<Sighted>().ok()).map(|sighted| *sighted);
+            let sighted = match sighted {
+                Some(sighted) => sighted,
+                // It came too late to be waited for. The vector is remembered, as a rule.
+                None => match inner.decide(whence, &text).await {
+                    Some((decision, text, vector)) => {
+                        let compare = decision.compare().to_vec();
+                        Sighted { text, vector, compare, ticket: decision.into_ticket() }
+                    }
+                    None => return,
+                },
+            };
+            inner.settle(whence, key, sighted, &shelf).await;
+        })
+    }
+
+    fn gone(&self, key: &Key) {
+        self.0.memory().semantic.remove(key);
+    }
+}
+
+impl<E, J> fmt::Debug for ByMeaning<E, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByMeaning").finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl<E, J> Inner<E, J> {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Embedder, J> Inner<E, J> {
+    async fn decide(&self, whence: Whence, text: &str) -> Option<(crate::Decision<Key>, Text, Embedding)> {
+        let read = Text::read(text);
+        if read.content_words() < self.least_words {
+            return None;
+        }
+        let vector = match self.embed.embed(text).await {
+            Ok(vector) => vector,
+            Err(error) => {
+                debug!(%error, "not embedded");
+                return None;
+            }
+        };
+        let mut memory = self.memory();
+        let Memory { semantic, rng } = &mut *memory;
+        let decision = semantic.decide(&whence.question(&read, &vector), rng);
+        drop(memory);
+        Some((decision, read, vector))
+    }
+}
+
+impl<E: Embedder, J: Judge> Inner<E, J> {
+    /// Compares the fresh answer with those that are kept, and learns.
+    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) {
+        let Sighted { text, vector, ticket, compare } = sighted;
+        let fresh = shelf.fresh();
+        let mut equal = Vec::with_capacity(compare.len());
+        for other in &compare {
+            let judged = match fresh.as_deref().zip(shelf.kept(other)) {
+                Some((fresh, kept)) => self.judge.equal(fresh, &kept).await,
+                None => None,
+            };
+            equal.push(judged);
+            if judged == Some(true) {
+                break;
+            }
+        }
+        let question = whence.question(&text, &vector);
+        let mut memory = self.memory();
+        let settled = memory.semantic.settle(ticket, &question, Some(key), &equal);
+        let due = memory.semantic.due(whence.class);
+        drop(memory);
+        debug!(?settled, "learned");
+        if let Some(learning) = due {
+            let learned = learning.run();
+            self.memory().semantic.install(learned);
+        }
+    }
+}
+
+// === impl Whence ===
+
+impl Whence {
+    fn of(question: &Asked) -> Self {
+        // The first mark is the tenant's, the next one the model's, if there is one.
+        let number = |at: usize| question.marks.get(at).map_or(0, crate::Mark::number);
+        Self { scope: question.scope(), class: number(1), sender: number(0) }
+    }
+
+    const fn question<'a>(&self, text: &'a Text, vector: &'a [f32]) -> Question<'a> {
+        Question::new(*self.scope.as_bytes(), text, vector).class(self.class).sender(self.sender)
+    }
+}

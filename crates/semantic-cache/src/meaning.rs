@@ -1,0 +1,145 @@
+//! Questions that mean the same.
+
+use std::{any::Any, fmt, pin::Pin, sync::Arc};
+
+use crate::{Asked, Key, Stored, shared::Shared};
+
+/// Finds the answer to a question that means the same, and learns of each new answer.
+///
+/// It is asked only about questions that have a [text](Asked::text), and only after the exact question was not found.
+/// What it finds must have the same [scope](Asked::scope): the cache does not look at that again.
+pub trait Meaning: Send + Sync {
+    /// Begins to look for a question that means the same as `question`.
+    fn seek(&self, question: &Asked) -> Seek;
+
+    /// Learns that the answer in `shelf` was given to `question` and is kept under its key. `memo` is what [`seek`](Self::seek)
+    /// left, if it was heard of in time. It is run in the background, and dropped if it takes too long.
+    fn learn(&self, question: &Asked, memo: Option<Memo>, shelf: Shelf) -> Learn;
+
+    /// Hears that what it found is not there any more.
+    fn gone(&self, key: &Key) {
+        let _ = key;
+    }
+}
+
+/// The words of a fresh answer, and of those that are kept.
+#[derive(Clone)]
+pub struct Shelf {
+    shared: Arc<Shared>,
+    words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
+    fresh: Arc<Stored>,
+}
+
+/// What looks for a question that means the same. Dropped if there is an answer before it has found one.
+pub type Seek = Pin<Box<dyn Future<Output = Sought> + Send>>;
+
+/// What learns of an answer.
+pub type Learn = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a [`Meaning`] wants to have back when it learns of the answer.
+pub type Memo = Box<dyn Any + Send + Sync>;
+
+/// What was found.
+#[derive(Default)]
+#[non_exhaustive]
+pub struct Sought {
+    /// The question whose answer is to be served.
+    pub like: Option<Like>,
+    /// Why, in words that a trusted caller may see.
+    pub detail: Option<Box<str>>,
+    /// Whether to ask for an own answer as well, in the background, to learn whether this was right.
+    pub audit: bool,
+    /// To be given back with the answer.
+    pub memo: Option<Memo>,
+}
+
+/// A question that means the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Like {
+    /// What it is known by.
+    pub key: Key,
+    /// How alike the two are, one being the most.
+    pub similarity: f32,
+}
+
+// === impl Sought ===
+
+impl Sought {
+    /// Nothing was found.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Sets the question whose answer is to be served.
+    #[must_use]
+    pub fn like(mut self, key: Key, similarity: f32) -> Self {
+        self.like = Some(Like { key, similarity });
+        self
+    }
+
+    /// Sets why, in words that a trusted caller may see.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Asks for an own answer as well.
+    #[must_use]
+    pub const fn audited(mut self) -> Self {
+        self.audit = true;
+        self
+    }
+
+    /// Sets what is to be given back with the answer.
+    #[must_use]
+    pub fn memo(mut self, memo: impl Any + Send + Sync) -> Self {
+        self.memo = Some(Box::new(memo));
+        self
+    }
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
+        fresh: Arc<Stored>,
+    ) -> Self {
+        Self { shared, words, fresh }
+    }
+
+    /// Returns the words of the fresh answer, as far as they can be told.
+    #[must_use]
+    pub fn fresh(&self) -> Option<String> {
+        (self.words)(&self.fresh)
+    }
+
+    /// Returns the words of an answer that is kept, as far as they can be told.
+    #[must_use]
+    pub fn kept(&self, key: &Key) -> Option<String> {
+        let kept = self.shared.books().store.peek(key)?;
+        (self.words)(&kept)
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf").field("fresh", &self.fresh).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Sought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sought").field("like", &self.like).field("audit", &self.audit).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for dyn Meaning + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meaning")
+    }
+}

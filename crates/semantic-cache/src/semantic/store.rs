@@ -1,0 +1,253 @@
+//! Questions by scope, and the answers they belong to. Bounded.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+
+use super::Bounds;
+use crate::index::{Index, Neighbour, Slot};
+use crate::policy::Record;
+use crate::text::Text;
+
+pub(super) type Scope = [u8; 32];
+
+/// All that is remembered of questions and answers.
+#[derive(Debug)]
+pub(super) struct Store<A> {
+    bounds: Bounds,
+    partitions: HashMap<Scope, Partition>,
+    groups: HashMap<u64, Group<A>>,
+    by_answer: HashMap<A, u64>,
+    by_sender: HashMap<u64, usize>,
+    /// Entries in the order in which they are looked at for eviction. May name some that are gone.
+    order: VecDeque<(Scope, Slot)>,
+    entries: usize,
+    bytes: usize,
+    next_group: u64,
+    pub(super) evicted: u64,
+    pub(super) refused: u64,
+}
+
+/// The questions of one scope.
+#[derive(Debug)]
+struct Partition {
+    index: Index,
+    entries: HashMap<Slot, Entry>,
+}
+
+/// One question.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) text: Text,
+    pub(super) group: u64,
+    pub(super) record: Record,
+    sender: u64,
+    bytes: usize,
+    /// Whether it was of use since it was looked at for eviction.
+    used: bool,
+}
+
+/// Questions with one answer.
+#[derive(Debug)]
+pub(super) struct Group<A> {
+    pub(super) answer: A,
+    pub(super) scope: Scope,
+    pub(super) slots: Vec<Slot>,
+    pub(super) record: Record,
+    pub(super) quarantined: bool,
+}
+
+/// What the maps take for an entry, about.
+const OVERHEAD: usize = 160;
+
+// === impl Store ===
+
+impl<A: Clone + Eq + Hash> Store<A> {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            partitions: HashMap::new(),
+            groups: HashMap::new(),
+            by_answer: HashMap::new(),
+            by_sender: HashMap::new(),
+            order: VecDeque::new(),
+            entries: 0,
+            bytes: 0,
+            next_group: 0,
+            evicted: 0,
+            refused: 0,
+        }
+    }
+
+    /// Adds a question. It joins `group`, or that of `answer`, or makes one. Returns whether there was room.
+    pub(super) fn insert(&mut self, group: Option<u64>, answer: Option<A>, question: &super::Question<'_>) -> bool {
+        let Some(group) = group.or_else(|| answer.map(|answer| self.group_of(answer, question.scope))) else {
+            return false;
+        };
+        let inserted = self.add(group, question);
+        if !inserted {
+            self.refused += 1;
+        }
+        self.remove_if_empty(group);
+        inserted
+    }
+
+    pub(super) fn nearest(&self, scope: &Scope, vector: &[f32], count: usize, found: &mut Vec<Neighbour>) {
+        found.clear();
+        if let Some(partition) = self.partitions.get(scope) {
+            partition.index.nearest(vector, count, 0.0, found);
+        }
+    }
+
+    pub(super) fn entry(&self, scope: &Scope, slot: Slot) -> Option<&Entry> {
+        self.partitions.get(scope)?.entries.get(&slot)
+    }
+
+    pub(super) fn group(&self, group: u64) -> Option<&Group<A>> {
+        self.groups.get(&group)
+    }
+
+    /// Notes that an entry was of use.
+    pub(super) fn used(&mut self, scope: &Scope, slot: Slot) {
+        if let Some(entry) = self.entry_mut(scope, slot) {
+            entry.used = true;
+        }
+    }
+
+    /// Notes that the answer of a group was right or wrong for a question near to an entry.
+    pub(super) fn judged(&mut self, group: u64, scope: &Scope, slot: Slot, right: bool, served: bool) {
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.record.add(right);
+            group.quarantined = if right { false } else { group.quarantined || served };
+        }
+        if let Some(entry) = self.entry_mut(scope, slot) {
+            entry.record.add(right);
+        }
+    }
+
+    /// Notes that somebody says an answer is bad. Returns whether it is known.
+    pub(super) fn mark_bad(&mut self, answer: &A) -> bool {
+        let group = self.by_answer.get(answer).and_then(|group| self.groups.get_mut(group));
+        group.is_some_and(|group| {
+            group.record.add(false);
+            group.quarantined = true;
+            true
+        })
+    }
+
+    /// Forgets an answer and all its questions. Returns how many there were.
+    pub(super) fn remove(&mut self, answer: &A) -> usize {
+        let Some(group) = self.by_answer.get(answer).and_then(|group| self.groups.get(group)) else { return 0 };
+        let (scope, slots) = (group.scope, group.slots.clone());
+        slots.iter().filter(|&&slot| self.remove_entry(&scope, slot)).count()
+    }
+
+    pub(super) fn clear(&mut self) {
+        let (evicted, refused, next_group) = (self.evicted, self.refused, self.next_group);
+        *self = Self { evicted, refused, next_group, ..Self::new(self.bounds) };
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn group_of(&mut self, answer: A, scope: Scope) -> u64 {
+        let next = self.next_group;
+        let id = *self.by_answer.entry(answer.clone()).or_insert(next);
+        if id == next {
+            self.next_group += 1;
+            let record = Record::default();
+            self.groups.insert(id, Group { answer, scope, slots: Vec::new(), record, quarantined: false });
+        }
+        id
+    }
+
+    fn add(&mut self, id: u64, question: &super::Question<'_>) -> bool {
+        let Bounds { entries, bytes, per_answer, per_sender } = self.bounds;
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        let of_sender = self.by_sender.get(&question.sender).copied().unwrap_or(0);
+        let size = question.text.bytes() + question.vector.len() * 2 + OVERHEAD;
+        let full = group.slots.len() >= per_answer || of_sender >= per_sender || size > bytes || entries == 0;
+        let Some(dimensions) = NonZeroUsize::new(question.vector.len()) else { return false };
+        if full || group.scope != question.scope {
+            return false;
+        }
+        let new = || Partition { index: Index::new(dimensions), entries: HashMap::new() };
+        let partition = self.partitions.entry(question.scope).or_insert_with(new);
+        let Ok(slot) = partition.index.insert(question.vector) else { return false };
+        let text = question.text.clone();
+        let record = Record::default();
+        partition
+            .entries
+            .insert(slot, Entry { text, group: id, record, sender: question.sender, bytes: size, used: false });
+        group.slots.push(slot);
+        *self.by_sender.entry(question.sender).or_default() += 1;
+        self.order.push_back((question.scope, slot));
+        self.entries += 1;
+        self.bytes += size;
+        self.make_room();
+        true
+    }
+
+    /// Evicts what was of no use the longest, until the bounds hold.
+    fn make_room(&mut self) {
+        while self.entries > self.bounds.entries || self.bytes > self.bounds.bytes {
+            let Some((scope, slot)) = self.order.pop_front() else { return };
+            match self.entry_mut(&scope, slot) {
+                None => {}
+                Some(entry) if entry.used => {
+                    entry.used = false;
+                    self.order.push_back((scope, slot));
+                }
+                Some(_) => {
+                    self.remove_entry(&scope, slot);
+                    self.evicted += 1;
+                }
+            }
+        }
+        // Names of what is gone must not pile up.
+        if self.order.len() > 2 * self.entries + 64 {
+            let partitions = &self.partitions;
+            self.order
+                .retain(|(scope, slot)| partitions.get(scope).is_some_and(|part| part.entries.contains_key(slot)));
+        }
+    }
+
+    fn remove_entry(&mut self, scope: &Scope, slot: Slot) -> bool {
+        let Some(partition) = self.partitions.get_mut(scope) else { return false };
+        let Some(entry) = partition.entries.remove(&slot) else { return false };
+        partition.index.remove(slot);
+        if partition.entries.is_empty() {
+            self.partitions.remove(scope);
+        }
+        self.entries -= 1;
+        self.bytes -= entry.bytes;
+        if let Some(count) = self.by_sender.get_mut(&entry.sender) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_sender.remove(&entry.sender);
+            }
+        }
+        if let Some(group) = self.groups.get_mut(&entry.group) {
+            group.slots.retain(|&other| other != slot);
+        }
+        self.remove_if_empty(entry.group);
+        true
+    }
+
+    fn remove_if_empty(&mut self, id: u64) {
+        if self.groups.get(&id).is_some_and(|group| group.slots.is_empty())
+            && let Some(group) = self.groups.remove(&id)
+        {
+            self.by_answer.remove(&group.answer);
+        }
+    }
+
+    fn entry_mut(&mut self, scope: &Scope, slot: Slot) -> Option<&mut Entry> {
+        self.partitions.get_mut(scope)?.entries.get_mut(&slot)
+    }
+}

@@ -1,0 +1,155 @@
+//! What an answer tells of the cache.
+
+use std::{fmt::Write as _, time::Duration};
+
+use buttress_core::{AnswerReport, Class};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::{Bypass, ResponseBody, Stored, replay::Replay};
+
+/// What the cache did with a request, in the extensions of its response.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CacheOutcome {
+    /// The answer to this very question.
+    Hit,
+    /// The answer to a question that means the same, with their similarity.
+    SemanticHit(f32),
+    /// An answer that is fresh no more, while a new one is fetched.
+    Stale,
+    /// An answer that is fresh no more, because the inner service failed.
+    StaleIfError(Option<StatusCode>),
+    /// There was none.
+    Miss(Miss),
+    /// The cache left the request alone.
+    Bypassed(Bypass),
+}
+
+/// Why a question was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Miss {
+    /// There is no answer.
+    Absent,
+    /// There is one, and it is fresh no more.
+    Expired,
+    /// There is one, and the caller wants another: by `no-cache`, `max-age` or `min-fresh`.
+    Unwanted,
+    /// There is one, and it cannot be given in the form that is asked for.
+    Form,
+}
+
+// === impl CacheOutcome ===
+
+impl CacheOutcome {
+    /// Returns the word for events, and for `x-cache`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::SemanticHit(_) => "semantic-hit",
+            Self::Stale => "stale",
+            Self::StaleIfError(_) => "stale-if-error",
+            Self::Miss(_) => "miss",
+            Self::Bypassed(_) => "bypass",
+        }
+    }
+
+    /// Writes it into the headers: `Cache-Status` (RFC 9211) after what others have written, and `x-cache`.
+    pub(crate) fn tell(self, headers: &mut HeaderMap, ttl: Option<i64>, shows_similarity: bool) {
+        headers.insert(HeaderName::from_static("x-cache"), HeaderValue::from_static(self.as_str()));
+        let status = self.status(ttl, shows_similarity);
+        headers.append(HeaderName::from_static("cache-status"), status);
+    }
+
+    fn status(self, ttl: Option<i64>, shows_similarity: bool) -> HeaderValue {
+        let fixed = match self {
+            Self::Miss(Miss::Absent) => "buttress-cache; fwd=miss",
+            Self::Miss(Miss::Expired) => "buttress-cache; fwd=stale",
+            Self::Miss(Miss::Unwanted) => "buttress-cache; fwd=request",
+            Self::Miss(Miss::Form) => "buttress-cache; fwd=vary-miss",
+            _ => "",
+        };
+        if !fixed.is_empty() {
+            return HeaderValue::from_static(fixed);
+        }
+        let mut text = String::with_capacity(64);
+        text.push_str("buttress-cache");
+        let _ = match self {
+            Self::Bypassed(why) => write!(text, "; fwd=bypass; detail={}", why.as_str()),
+            Self::StaleIfError(Some(status)) => write!(text, "; hit; fwd=stale; fwd-status={}", status.as_u16()),
+            Self::StaleIfError(None) => write!(text, "; hit; fwd=stale"),
+            _ => write!(text, "; hit"),
+        };
+        if let Some(ttl) = ttl {
+            let _ = write!(text, "; ttl={ttl}");
+        }
+        let _ = match self {
+            Self::Hit => write!(text, "; detail=exact"),
+            Self::SemanticHit(similarity) if shows_similarity => {
+                write!(text, "; detail=semantic; similarity={similarity:.3}")
+            }
+            Self::SemanticHit(_) => write!(text, "; detail=semantic"),
+            Self::Stale => write!(text, "; detail=stale-while-revalidate"),
+            Self::StaleIfError(_) => write!(text, "; detail=stale-if-error"),
+            Self::Miss(_) | Self::Bypassed(_) => Ok(()),
+        };
+        HeaderValue::try_from(text).expect("words and numbers can stand in a header")
+    }
+}
+
+/// Makes the response of an answer that was kept.
+pub(crate) fn response<B>(
+    answer: &Stored,
+    replay: Replay,
+    outcome: CacheOutcome,
+    age: Duration,
+    fresh: Duration,
+    shows_similarity: bool,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(ResponseBody::stored(replay));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.clone_from(&answer.headers);
+    headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    outcome.tell(headers, Some(seconds(fresh) - seconds(age)), shows_similarity);
+    // Nothing was used for it, whatever it says of what it once cost.
+    let report = AnswerReport::default();
+    report.count(buttress_core::Usage::default());
+    report.conclude(Class::SUCCESS);
+    let extensions = response.extensions_mut();
+    extensions.insert(report);
+    extensions.insert(Class::SUCCESS);
+    extensions.insert(outcome);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_is_told_as_the_rfc_has_it() {
+        let status = |outcome: CacheOutcome, ttl| outcome.status(ttl, true);
+        for (outcome, ttl, text) in [
+            (CacheOutcome::Hit, Some(60), "buttress-cache; hit; ttl=60; detail=exact"),
+            (
+                CacheOutcome::SemanticHit(0.9731),
+                Some(9),
+                "buttress-cache; hit; ttl=9; detail=semantic; similarity=0.973",
+            ),
+            (CacheOutcome::Stale, Some(-3), "buttress-cache; hit; ttl=-3; detail=stale-while-revalidate"),
+            (
+                CacheOutcome::StaleIfError(Some(StatusCode::SERVICE_UNAVAILABLE)),
+                Some(-3),
+                "buttress-cache; hit; fwd=stale; fwd-status=503; ttl=-3; detail=stale-if-error",
+            ),
+            (CacheOutcome::Miss(Miss::Absent), None, "buttress-cache; fwd=miss"),
+            (CacheOutcome::Bypassed(Bypass::Tools), None, "buttress-cache; fwd=bypass; detail=tools"),
+        ] {
+            assert_eq!(status(outcome, ttl), text);
+        }
+        assert_eq!(CacheOutcome::SemanticHit(0.9).status(None, false), "buttress-cache; hit; detail=semantic");
+    }
+}
