@@ -20,7 +20,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes};
+use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes, sharing::Shares};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Operator {
     pub(crate) probing: Option<failover::Probing>,
     /// The limits of callers, where there are some.
     pub(crate) callers: Option<Limiting>,
+    /// What is answered once for several requests.
+    pub(crate) shares: Shares,
     pub(crate) circuits: breaker::Handle,
     pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
     pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
@@ -162,6 +164,8 @@ impl Operator {
             "targets": targets.collect::<Vec<_>>(),
             "redis_connected": self.redis_is_connected(),
             "tenants": tenants.collect::<Vec<_>>(),
+            "cache": self.shares.cache(),
+            "coalesce": self.shares.coalesced(),
             "hedges": {
                 "sent": hedges.sent,
                 "won": hedges.won,

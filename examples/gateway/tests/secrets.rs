@@ -84,3 +84,19 @@ async fn of_several_keys_none_is_traced_or_told_whichever_is_dead() {
     }
     trace.assert_hides(&["key-of-"]);
 }
+
+#[tokio::test]
+async fn neither_a_question_that_is_kept_nor_whose_it_is_is_traced() {
+    let trace = TraceGuard::new();
+    let running = Running::start(&["eastus"], "[coalesce]\n[cache]\nmode = \"exact\"\nsampled = true\n").await;
+    let body = format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#);
+    for expected in ["miss", "hit"] {
+        let mut request = running.request(CHAT_PATH, body.clone());
+        request.headers_mut().insert("authorization", format!("Bearer {CALLER}").parse().unwrap());
+        let answer = read(running.send(request).await).await;
+        assert_eq!(answer.header("x-cache"), expected);
+        let headers = format!("{:?}", answer.headers);
+        assert!(!headers.contains(PROMPT) && !headers.contains(CALLER), "{headers}");
+    }
+    trace.assert_hides(&[PROMPT, CALLER]);
+}

@@ -14,7 +14,7 @@ use super::{
     credential::{CredentialConfig, check_same},
     endpoint::{Auth, EndpointConfig, RawDialect, RawEndpoint},
     probes::Probe,
-    sections::duration,
+    sections::optional_duration,
 };
 
 /// A target: who it is, and how it is spoken to.
@@ -75,10 +75,6 @@ pub struct Upstream {
     pub first_content: Option<Duration>,
     /// What it is asked while nobody else asks it.
     pub probe: Probe,
-}
-
-fn optional_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
 }
 
 // === impl TargetConfig ===
