@@ -7,7 +7,11 @@ use buttress_llm::Call;
 use buttress_region_failover::HedgeRoute;
 use http::Request;
 
-use crate::{config::FailoverConfig, routes::Routes, tenants::Tenants};
+use crate::{
+    config::FailoverConfig,
+    routes::Routes,
+    tenants::{Tenants, Whose},
+};
 
 /// What the layers are told of a request, beside what it says itself.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Brief {
     answer_timeout: Duration,
     hedges: bool,
     tenants: Option<Tenants>,
+    /// Whether answers are shared among the requests of one caller.
+    shares: bool,
 }
 
 /// How much longer an attempt may take than its gate.
@@ -25,9 +31,9 @@ const BACKSTOP: Duration = Duration::from_secs(1);
 // === impl Brief ===
 
 impl Brief {
-    pub(crate) fn new(config: &FailoverConfig, routes: Routes, tenants: Option<Tenants>) -> Self {
+    pub(crate) fn new(config: &FailoverConfig, routes: Routes, tenants: Option<Tenants>, shares: bool) -> Self {
         let FailoverConfig { stream_timeout, answer_timeout, .. } = *config;
-        Self { routes, stream_timeout, answer_timeout, hedges: config.hedge.is_some(), tenants }
+        Self { routes, stream_timeout, answer_timeout, hedges: config.hedge.is_some(), tenants, shares }
     }
 
     /// Tells who calls, how long an attempt may take, and which requests take alike long.
@@ -42,6 +48,15 @@ impl Brief {
         if self.hedges {
             let route = HedgeRoute::new((call.operation(), call.model(), call.stream()));
             request.extensions_mut().insert(route);
+        }
+        if self.shares {
+            let whose = match &self.tenants {
+                Some(tenants) => tenants.whose(request.headers()),
+                None => Whose::by_key(request.headers()),
+            };
+            if let Some(whose) = whose {
+                request.extensions_mut().insert(whose);
+            }
         }
         if let Some(tenants) = &self.tenants {
             let caller = tenants.find(request.headers_mut());

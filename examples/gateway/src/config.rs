@@ -1,12 +1,14 @@
 //! What the gateway is told: a TOML file, or nothing.
 
 mod check;
+mod credential;
 mod endpoint;
 mod error;
 mod limits;
 mod probes;
 mod redis;
 mod sections;
+mod sharing;
 mod target;
 mod tenants;
 
@@ -22,6 +24,7 @@ pub use self::{
     probes::{Probe, ProbesConfig},
     redis::RedisConfig,
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
+    sharing::{CacheConfig, CacheMode, CoalesceConfig},
     target::{TargetConfig, Upstream},
     tenants::{KeyHash, PriceConfig, TenantConfig},
 };
@@ -56,6 +59,10 @@ pub struct Config {
     pub concurrency: ConcurrencyConfig,
     /// How targets are looked at while nobody asks them.
     pub probes: ProbesConfig,
+    /// What is answered again to who asks it again. Nothing, by default.
+    pub cache: CacheConfig,
+    /// That identical requests of one caller share one call. They do not, if this is not there.
+    pub coalesce: Option<CoalesceConfig>,
     /// How much callers may take. As much as there is, if this is not there.
     pub limits: Option<LimitsConfig>,
     /// What the tokens of models cost, by the names that callers use. A name that ends with `*` stands for all that begin so.
@@ -80,6 +87,8 @@ impl Default for Config {
             streams: StreamsConfig::default(),
             concurrency: ConcurrencyConfig::default(),
             probes: ProbesConfig::default(),
+            cache: CacheConfig::default(),
+            coalesce: None,
             limits: None,
             prices: BTreeMap::new(),
             tenants: Vec::new(),

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use buttress_core::{CallContext, HttpRefusal, Payload, Refusal, RefusalKind, Refuse as _};
+use buttress_core::{CallContext, Class, HttpRefusal, Payload, Refusal, RefusalKind, Refuse as _, Verdict};
 use buttress_llm::{Call, Format, Route};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -77,7 +77,7 @@ impl Intake {
             Err(refusal) => return phrased(format, refuse(refusal)),
         };
         let Ok(response) = self.stack.oneshot(request).await;
-        last_word(phrased(format, response))
+        last_word(phrased(format, without_dead_key(response)))
     }
 
     /// Reads the whole request. What cannot be understood, or is too long, never reaches a target.
@@ -130,6 +130,24 @@ fn phrased(format: Format, response: Response) -> Response {
     parts.headers.insert(header::CONTENT_TYPE, kind);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, AxumBody::from(body))
+}
+
+/// Says in the gateway's own words that a target has refused the key that it was shown: its own words tell some of that key's
+/// letters, and would be taken to be about the caller's.
+fn without_dead_key(response: Response) -> Response {
+    let extensions = response.extensions();
+    let is_dead = extensions.get::<Class>().is_some_and(|class| class.verdict == Verdict::CredentialDead);
+    if !is_dead || extensions.get::<Refusal>().is_some() {
+        return response;
+    }
+    let mut refused =
+        refuse(Refusal::new(RefusalKind::Unavailable, "a target refuses the gateway's own key").hopeless());
+    for name in ["x-attempts", "x-attempt-trail"] {
+        if let Some(value) = response.headers().get(name) {
+            refused.headers_mut().insert(name, value.clone());
+        }
+    }
+    refused
 }
 
 /// Says of a failure that might pass that what could be tried was tried, and when to come back. A client that tries it all

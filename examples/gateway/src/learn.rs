@@ -15,6 +15,8 @@ use pin_project::pin_project;
 use tokio::time::Instant;
 use tower::Service;
 
+use crate::sharing::was_made_before;
+
 /// Learns from the answers of `S`, where somebody wants to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Learn<S> {
@@ -77,7 +79,7 @@ where
         let this = self.project();
         let result = ready!(this.0.poll(cx));
         Poll::Ready(result.map(|response| {
-            let report = response.extensions().get::<AnswerReport>().filter(|_| response.status().is_success());
+            let report = response.extensions().get::<AnswerReport>().filter(|_| teaches(&response));
             match (report.cloned(), this.1.take()) {
                 (Some(report), Some(lesson)) => {
                     let ending = Ending { lesson, report };
@@ -87,6 +89,11 @@ where
             }
         }))
     }
+}
+
+/// Returns whether `response` is a model's new answer, of which there is something to learn.
+fn teaches<B>(response: &Response<B>) -> bool {
+    response.status().is_success() && !was_made_before(response.extensions())
 }
 
 // === impl Ending ===

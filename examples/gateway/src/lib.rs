@@ -5,7 +5,7 @@
 //! ([`Gateway`]), what operates it while it runs ([`operator`], [`reload`]), and a demonstration on simulated regions ([`demo`]).
 //!
 //! ```text
-//! intake → served-by → deadline → token-bucket → retry → region-failover (rewrite, hedge)
+//! intake → served-by → deadline → token-bucket → coalesce → semantic-cache → retry → region-failover (rewrite, hedge)
 //!   └ per target: concurrency → circuit-breaker → commit-gate → stream-guard → deadline forwarded → inspect → client
 //! ```
 
@@ -20,6 +20,7 @@ mod probe;
 pub mod reload;
 mod routes;
 pub mod server;
+mod sharing;
 pub mod stack;
 mod tenants;
 mod unasked;

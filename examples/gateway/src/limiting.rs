@@ -8,7 +8,7 @@ use buttress_token_bucket::{
     AsTheyCome, Callers, Fingerprint, HttpProtocol, Key, LimitError, LimitsHandle, Queue, Secret, ShareError,
     SharedLimits, Sharing, Standing, Tier, TokenBucketLayer,
 };
-use http::Request;
+use http::{HeaderName, Request, Response};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
@@ -86,6 +86,18 @@ fn share(redis: &RedisConfig, url: &str) -> Result<Shared, BuildError> {
 /// Says which limit cannot be shared, by name.
 fn can_share(shared: &Shared, limits: impl Into<buttress_token_bucket::Limits>) -> Result<(), ShareError> {
     TokenBucketLayer::new(limits).shared(shared.limits.clone()).map(drop)
+}
+
+/// Takes out what a target tells of the limits that it has for the gateway: its callers have their own.
+pub(crate) fn without_limits_of_target<B>(mut response: Response<B>) -> Response<B> {
+    const FAMILIES: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit"];
+    let headers = response.headers_mut();
+    let is_of_target = |name: &HeaderName| FAMILIES.iter().any(|family| name.as_str().starts_with(family));
+    let told = headers.keys().filter(|name| is_of_target(name)).cloned().collect::<Vec<_>>();
+    for name in told {
+        headers.remove(name);
+    }
+    response
 }
 
 // === impl ByCaller ===

@@ -20,7 +20,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes};
+use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes, sharing::Shares};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Operator {
     pub(crate) probing: Option<failover::Probing>,
     /// The limits of callers, where there are some.
     pub(crate) callers: Option<Limiting>,
+    /// What is answered once for several requests.
+    pub(crate) shares: Shares,
     pub(crate) circuits: breaker::Handle,
     pub(crate) limit: Arc<dyn Fn(&Label) -> Option<LimitHandle> + Send + Sync>,
     pub(crate) gate: Arc<dyn Fn() -> gate::Counts + Send + Sync>,
@@ -124,6 +126,9 @@ impl Operator {
         let targets = self.targets.list(now).into_iter().map(|report| {
             let name = report.target.name();
             let circuit = self.circuits.snapshot(&breaker::Key::new(name.clone()));
+            let credential = |report: &failover::CredentialReport| {
+                json!({ "name": report.name.as_str(), "parked_ms": report.parked.map(millis) })
+            };
             json!({
                 "name": name.as_str(),
                 "region": report.target.region().map(Label::as_str),
@@ -137,6 +142,7 @@ impl Operator {
                 "in_flight": self.in_flight(name),
                 "latency_ms": report.latency.map(millis),
                 "parked_ms": report.parked.map(millis),
+                "credentials": report.credentials.iter().map(credential).collect::<Vec<_>>(),
                 "circuit": circuit.as_ref().map_or("closed", |circuit| circuit.state.as_str()),
                 "circuit_open_ms": circuit.and_then(|circuit| circuit.open_for).map(millis),
             })
@@ -158,6 +164,8 @@ impl Operator {
             "targets": targets.collect::<Vec<_>>(),
             "redis_connected": self.redis_is_connected(),
             "tenants": tenants.collect::<Vec<_>>(),
+            "cache": self.shares.cache(),
+            "coalesce": self.shares.coalesced(),
             "hedges": {
                 "sent": hedges.sent,
                 "won": hedges.won,

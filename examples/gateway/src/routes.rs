@@ -26,6 +26,7 @@ pub(crate) struct Table {
 struct Way {
     first_content: Option<Duration>,
     probe: Probe,
+    credentials: Vec<Label>,
 }
 
 // === impl Routes ===
@@ -79,8 +80,7 @@ impl Routes {
 impl Rewrite<Request<Payload>> for Routes {
     fn rewrite(&self, request: Request<Payload>, target: &Target) -> Result<Rewritten<Request<Payload>>, Refusal> {
         let table = self.0.load();
-        let known = !table.rewrite.endpoints(target).is_empty();
-        let rewrite = table.before.as_ref().filter(|_| !known).unwrap_or(&table.rewrite);
+        let rewrite = table.before.as_ref().filter(|_| !table.knows(target)).unwrap_or(&table.rewrite);
         rewrite.rewrite(request, target)
     }
 }
@@ -101,7 +101,8 @@ impl Table {
         });
         let way = |upstream: &Upstream| {
             let Upstream { target, first_content, probe, .. } = upstream;
-            (target.name().clone(), Way { first_content: *first_content, probe: probe.clone() })
+            let (probe, credentials) = (probe.clone(), target.credentials().to_vec());
+            (target.name().clone(), Way { first_content: *first_content, probe, credentials })
         };
         Self {
             rewrite: LlmRewrite::new(endpoints),
@@ -109,5 +110,11 @@ impl Table {
             ways: upstreams.iter().map(way).collect(),
             longest_first_content: upstreams.iter().filter_map(|upstream| upstream.first_content).max(),
         }
+    }
+
+    /// Returns whether it is known how to speak to `target`, with the credential that it is to be shown.
+    fn knows(&self, target: &Target) -> bool {
+        let has = |name| self.ways.get(target.name()).is_some_and(|way| way.credentials.contains(name));
+        !self.rewrite.endpoints(target).is_empty() && target.credential().is_none_or(has)
     }
 }

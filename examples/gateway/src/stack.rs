@@ -32,6 +32,7 @@ use crate::{
     operator::Operator,
     probe::Asker,
     routes::Routes,
+    sharing::{Shared, Sharing},
     tenants::{Book, Tenants},
     unasked::{Mark, without_usage},
 };
@@ -63,12 +64,14 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
     let limited = config.limits.as_ref().zip(book).map(|(limits, book)| limiting::build(limits, book)).transpose()?;
     let (callers, limiting) = limited.unzip();
     let tenants = limiting.as_ref().map(|limiting| limiting.tenants.clone());
+    let sharing = Sharing::new(config);
     let operator = Operator {
         targets: failover.handle(),
         routes: routes.clone(),
         asker: Asker::new(routes.clone(), client.clone()),
         probing: config.probes.probing(),
         callers: limiting,
+        shares: sharing.shares(),
         circuits: breaker.handle(),
         limit: {
             let limits = limits.clone();
@@ -84,7 +87,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         },
     };
     let expected = tenants.as_ref().map(Tenants::expected);
-    let brief = Brief::new(&config.failover, routes.clone(), tenants);
+    let brief = Brief::new(&config.failover, routes.clone(), tenants, sharing.is_on());
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
@@ -102,7 +105,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         .layer(guard)
         .layer(ForwardDeadlineLayer::new())
         .service(Mark(Inspect::new(client)));
-    let edge = Edge { brief, callers, expected, deadline: config.deadline };
+    let edge = Edge { brief, callers, sharing, expected, deadline: config.deadline };
     let stack = if config.streams.continue_elsewhere {
         let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
         edge.around(continuing.layer(inner))
@@ -116,19 +119,35 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
 struct Edge {
     brief: Brief,
     callers: Option<LimitsLayer>,
+    sharing: Sharing,
     expected: Option<Arc<ExpectedOutput>>,
     deadline: Duration,
 }
 
 impl Edge {
-    fn around<S, B>(mut self, inner: S) -> Stack
+    fn around<S, B>(self, inner: S) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
+    {
+        if !self.sharing.is_on() {
+            return self.limited(inner);
+        }
+        // A box each, where one answer is to do for many requests.
+        let inner = Shared::new(inner.map_response(|response: Response<_>| response.map(AxumBody::new)));
+        let shared = self.sharing.clone().around(inner);
+        self.limited(shared)
+    }
+
+    fn limited<S, B>(mut self, inner: S) -> Stack
     where
         S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
     {
         match self.callers.take() {
-            Some(callers) => self.outermost(callers.layer(inner)),
+            Some(callers) => self.outermost(callers.layer(inner.map_response(limiting::without_limits_of_target::<B>))),
             None => self.outermost(inner),
         }
     }

@@ -41,6 +41,24 @@ pub(crate) struct Caller {
     pub(crate) tier: usize,
 }
 
+/// Whose a question and its answer are, in a request's extensions: nobody else is given that answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Whose {
+    /// A tenant's.
+    Tenant(Label),
+    /// A stranger's who has shown this.
+    Shown(KeyHash),
+}
+
+// === impl Whose ===
+
+impl Whose {
+    /// Finds who sends a request, by its key alone. Whoever shows none is nobody.
+    pub(crate) fn by_key(headers: &HeaderMap) -> Option<Self> {
+        shown(&CallerBy::ApiKey, headers).map(|shown| Self::Shown(KeyHash::of(shown)))
+    }
+}
+
 // === impl Tenants ===
 
 impl Tenants {
@@ -69,8 +87,16 @@ impl Tenants {
         caller
     }
 
+    /// Finds whose a request is, by its headers. Strangers are kept apart, also where they share one bucket.
+    pub(crate) fn whose(&self, headers: &HeaderMap) -> Option<Whose> {
+        let book = self.book.load();
+        let shown = shown(&book.by, headers)?;
+        let tenant = book.tenant(shown).map(|(name, _)| Whose::Tenant(name.clone()));
+        Some(tenant.unwrap_or_else(|| Whose::Shown(KeyHash::of(shown))))
+    }
+
     fn who(&self, book: &Book, headers: &HeaderMap) -> Caller {
-        let shown = book.shown(headers);
+        let shown = shown(&book.by, headers);
         match shown.and_then(|shown| book.tenant(shown)) {
             Some((name, tier)) => Caller { key: self.fingerprint(name), tier: *tier },
             None => {
@@ -91,6 +117,23 @@ impl Tenants {
     fn fingerprint(&self, name: &Label) -> Fingerprint {
         self.secret.of(name.as_str())
     }
+}
+
+/// Returns what a caller shows of who it is.
+fn shown<'a>(by: &CallerBy, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+    let of = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    match by {
+        CallerBy::Header(name) => of(name.as_str()),
+        CallerBy::ApiKey => {
+            let bearer = |value: &'a [u8]| {
+                let (scheme, key) = value.split_at_checked(7)?;
+                scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+            };
+            let others = || ["x-api-key", "api-key", "x-goog-api-key"].into_iter().find_map(of);
+            of(header::AUTHORIZATION.as_str()).and_then(bearer).or_else(others)
+        }
+    }
+    .filter(|shown| !shown.is_empty())
 }
 
 /// Of how many models it is learned how long their answers are, half a kilobyte each.
@@ -177,23 +220,6 @@ impl Book {
             assumed_output: limits.assumed_output.get(),
             redis,
         })
-    }
-
-    /// Returns what a caller shows of who it is.
-    fn shown<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
-        let of = |name: &str| headers.get(name).map(|value| value.as_bytes());
-        match &self.by {
-            CallerBy::Header(name) => of(name.as_str()),
-            CallerBy::ApiKey => {
-                let bearer = |value: &'a [u8]| {
-                    let (scheme, key) = value.split_at_checked(7)?;
-                    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
-                };
-                let others = || ["x-api-key", "api-key", "x-goog-api-key"].into_iter().find_map(of);
-                of(header::AUTHORIZATION.as_str()).and_then(bearer).or_else(others)
-            }
-        }
-        .filter(|shown| !shown.is_empty())
     }
 
     fn tenant(&self, shown: &[u8]) -> Option<&(Label, usize)> {

@@ -98,6 +98,8 @@ pub(crate) fn without_usage(response: Response<AxumBody>) -> Response<AxumBody> 
         return response;
     }
     let (mut parts, inner) = response.into_parts();
+    // Once is enough.
+    parts.extensions.remove::<UsageAsked>();
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, AxumBody::new(Sieved { inner, sieve: Sieve::new(), last: None, ended: false }))
 }

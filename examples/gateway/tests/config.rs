@@ -20,65 +20,80 @@ fn a_small_file_is_enough() {
     assert!(stack::build(&config, &upstreams, None).is_ok());
 }
 
+const EVERY_KEY: &str = r#"
+    listen = "127.0.0.1:9090"
+    max_body_bytes = 1000
+    deadline = "2m"
+    shutdown_grace = "5s"
+    [retry]
+    attempts = 2
+    max_hint = "10s"
+    budget_percent = 10
+    budget_min = 1
+    [failover]
+    attempts = 4
+    stream_timeout = "250ms"
+    answer_timeout = "90s"
+    seed = 7
+    [failover.hedge]
+    percentile = 90
+    extra_percent = 5
+    samples = 50
+    no_sooner = "10ms"
+    [probes]
+    every = "30s"
+    timeout = "2s"
+    down_after = 2
+    up_after = 1
+    [cache]
+    mode = "exact"
+    ttl = "10m"
+    stale_if_error = "1h"
+    max_bytes = 1_000_000
+    max_entries = 1_000
+    max_entry_bytes = 10_000
+    max_caller_bytes = 100_000
+    sampled = true
+    tools = true
+    media = true
+    personal = true
+    [coalesce]
+    max_bytes = 65_536
+    [limits]
+    caller = "header:x-tenant"
+    strangers = "each"
+    max_callers = 1000
+    assumed_output = 500
+    announce = false
+    wait = "2s"
+    default = { rpm = 10 }
+    [limits.tiers.gold]
+    rpm = 600
+    tpm = 100_000
+    dollars_per_day = 10
+    dollars_per_month = 99.5
+    [[tenants]]
+    name = "acme"
+    tier = "gold"
+    [prices]
+    "gpt-4o*" = { input = 2.5, cached_input = 1.25, output = 10 }
+    [[targets]]
+    name = "azure-east"
+    url = "https://name.openai.azure.com"
+    dialect = "azure"
+    region = "eastus"
+    provider = "azure"
+    failure_domain = "eastus"
+    probe = "/healthz"
+    api_key_env = "AZURE_KEY"
+    auth = "bearer"
+    api_version = "2024-10-21"
+    models = { "gpt-4o" = "my-deployment" }
+"#;
+
 #[test]
 fn every_key_can_be_set() {
-    let text = r#"
-        listen = "127.0.0.1:9090"
-        max_body_bytes = 1000
-        deadline = "2m"
-        shutdown_grace = "5s"
-        [retry]
-        attempts = 2
-        max_hint = "10s"
-        budget_percent = 10
-        budget_min = 1
-        [failover]
-        attempts = 4
-        stream_timeout = "250ms"
-        answer_timeout = "90s"
-        seed = 7
-        [failover.hedge]
-        percentile = 90
-        extra_percent = 5
-        samples = 50
-        no_sooner = "10ms"
-        [probes]
-        every = "30s"
-        timeout = "2s"
-        down_after = 2
-        up_after = 1
-        [limits]
-        caller = "header:x-tenant"
-        strangers = "each"
-        max_callers = 1000
-        assumed_output = 500
-        announce = false
-        wait = "2s"
-        default = { rpm = 10 }
-        [limits.tiers.gold]
-        rpm = 600
-        tpm = 100_000
-        dollars_per_day = 10
-        dollars_per_month = 99.5
-        [[tenants]]
-        name = "acme"
-        tier = "gold"
-        [prices]
-        "gpt-4o*" = { input = 2.5, cached_input = 1.25, output = 10 }
-        [[targets]]
-        name = "azure-east"
-        url = "https://name.openai.azure.com"
-        dialect = "azure"
-        region = "eastus"
-        provider = "azure"
-        failure_domain = "eastus"
-        probe = "/healthz"
-        api_key_env = "AZURE_KEY"
-        auth = "bearer"
-        api_version = "2024-10-21"
-        models = { "gpt-4o" = "my-deployment" }
-    "#;
-    let config = Config::parse(text, "gateway.toml").unwrap();
+    let config = Config::parse(EVERY_KEY, "gateway.toml").unwrap();
     assert_eq!(config.failover.stream_timeout, Duration::from_millis(250));
     let upstreams = config.upstreams(|name| (name == "AZURE_KEY").then(|| "s3cret".to_owned())).unwrap();
     assert_eq!(upstreams[0].target.region().unwrap().as_str(), "eastus");
@@ -112,6 +127,79 @@ fn a_target_may_have_an_address_for_each_dialect() {
 }
 
 #[test]
+fn a_target_may_have_several_keys_by_name() {
+    let keys = |at: &str, names: [&str; 2]| {
+        let key = |name: &str| {
+            format!("[[{at}.credentials]]\nname = \"{name}\"\napi_key_env = \"{}\"\n", name.to_uppercase())
+        };
+        names.map(key).concat()
+    };
+    let text = format!(
+        "{TARGET}limits_by_credential = true\n{}{MESSAGES}{}",
+        keys("targets", ["one", "two"]),
+        keys("targets.endpoints", ["two", "one"]),
+    );
+    let config = Config::parse(&text, "gateway.toml").unwrap();
+    let upstreams = config.upstreams(|name| Some(format!("s3cret-{name}"))).unwrap();
+    let names = upstreams[0].target.credentials().iter().map(buttress_core::Label::as_str).collect::<Vec<_>>();
+    assert!(names == ["one", "two"] && upstreams[0].target.has_limits_by_credential());
+    assert!(stack::build(&config, &upstreams, None).is_ok() && !format!("{upstreams:?}").contains("s3cret"));
+    let mut lookups = 0..;
+    let last = std::cell::RefCell::new(&mut lookups);
+    let missing = config.upstreams(|name| (last.borrow_mut().next() < Some(3)).then(|| name.to_owned())).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "environment: targets[0].endpoints[0].credentials[1].api_key_env: the environment variable `ONE` is not set"
+    );
+
+    let one = |lines: &str| format!("{TARGET}[[targets.credentials]]\n{lines}\n");
+    let good = "name = \"one\"\napi_key_env = \"ONE\"";
+    for (text, expected) in [
+        (one("name = \"one\""), &["gateway.toml:5:1: targets[0].credentials[0]: missing field `api_key_env`"][..]),
+        (one("api_key_env = \"ONE\""), &["targets[0].credentials[0]: missing field `name`"]),
+        (
+            one(&format!("{good}\nauth = \"bearer\"")),
+            &["targets[0].credentials[0]", "`auth`, expected `name` or `api_key_env`"],
+        ),
+        (
+            one(&good.replace("\"one\"", "\"o ne\"")),
+            &["targets[0].credentials[0]: `name`: a name must be visible ASCII"],
+        ),
+        (
+            one(&good.replace("\"ONE\"", "\"sk-s3cret\"")),
+            &["`api_key_env`: must be the name of an environment variable"],
+        ),
+        (
+            one(good).replace("[[", "api_key_env = \"ONE\"\n[[").replacen("api_key_env = \"ONE\"\n", "", 1),
+            &["targets[0]: either `api_key_env` or `credentials` may be given, not both"],
+        ),
+        (
+            format!("{}{}", one(good), &one(good)[TARGET.len()..]),
+            &["targets[0]: `credentials`: `one` is the name of two"],
+        ),
+        (
+            format!("{}{}", one(good), &one(good)[TARGET.len()..].replace("\"one\"", "\"two\"")),
+            &["targets[0]: `credentials`: `ONE` is the variable of two, so drop one"],
+        ),
+        (format!("{TARGET}limits_by_credential = true\n"), &["targets[0]: `limits_by_credential` needs `credentials`"]),
+        (
+            format!("{}{MESSAGES}", one(good)),
+            &["targets[0]: `endpoints`: each must have `credentials` by the names of those of the target: `one`"],
+        ),
+        (
+            format!("{TARGET}{MESSAGES}{}", keys("targets.endpoints", ["one", "two"])),
+            &["targets[0]: `endpoints`: `credentials` are only for a target that has some itself, by the same names"],
+        ),
+    ] {
+        let error = error(&text);
+        for part in expected {
+            assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
+        }
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
 fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
     let with = |line: &str| format!("{TARGET}{line}\n");
     for (text, expected) in [
@@ -137,6 +225,14 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
             "[failover.hedge]\nextra_percent = 0",
             &["failover.hedge.extra_percent: `0` is out of range", "from 1 to 100"],
         ),
+        ("[cache]\nmode = \"semantic\"", &["gateway.toml:2:8: cache.mode: ", "`semantic`", "`off` or `exact`"]),
+        ("[cache]\nttl = \"0s\"", &["gateway.toml:2:7: cache.ttl: `0s` is too short"]),
+        ("[cache]\nmax_bytes = 0", &["gateway.toml:2:13: cache.max_bytes: ", "nonzero"]),
+        (
+            &format!("[cache]\nmax_caller_bytes = 1000\n{TARGET}"),
+            &["cache.max_entry_bytes: `1048576` is more than is kept of all answers, or for one caller, `1000`"],
+        ),
+        ("[coalesce]\nenabled = true", &["gateway.toml:2:1: coalesce", "enabled", "expected `max_bytes`"]),
         ("[probes]\nevery = \"never\"", &["gateway.toml:2:9: probes.every: `never` is not a time", "or `off`"]),
         ("[probes]\nevery = \"1ms\"", &["probes.every: `1ms` is too short, `100ms` is the least"]),
         (&with("probe = \"healthz\""), &["targets[0].probe: `healthz` is neither `off` nor a path such as `/healthz`"]),

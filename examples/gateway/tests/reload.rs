@@ -191,8 +191,12 @@ async fn what_cannot_change_while_it_runs_is_named_and_the_rest_counts() {
     let mut edited = Edited::start("fixed").await;
     let text = text(&edited.running.regions, &[1]);
     let text = text.replace("127.0.0.1:0", "127.0.0.1:1").replace("policy", "attempts = 2\npolicy");
-    let applied = edited.apply(&format!("deadline = \"5s\"\n{text}")).expect("it is good");
-    assert_eq!((applied.targets, applied.needs_restart), (1, vec!["listen", "deadline", "failover"]));
+    let applied =
+        edited.apply(&format!("deadline = \"5s\"\n{text}[coalesce]\n[cache]\nmode = \"exact\"\n")).expect("it is good");
+    assert_eq!(
+        (applied.targets, applied.needs_restart),
+        (1, vec!["listen", "deadline", "failover", "cache", "coalesce"])
+    );
     assert_eq!(edited.targets(), ["b"]);
 }
 

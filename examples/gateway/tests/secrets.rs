@@ -65,3 +65,38 @@ async fn neither_a_tenants_key_nor_a_strangers_is_traced_or_told() {
     }
     trace.assert_hides(&["TENANT_KEY", CALLER]);
 }
+
+#[tokio::test]
+async fn of_several_keys_none_is_traced_or_told_whichever_is_dead() {
+    let trace = TraceGuard::new();
+    let region = Simulator::builder().target("eastus").api_key("key-of-SECOND").start().await.unwrap();
+    let credential = |name: &str| format!("[[targets.credentials]]\nname = \"{name}\"\napi_key_env = \"{name}\"\n");
+    let target = format!("[[targets]]\nname = \"eastus\"\nurl = \"{}/v1\"\ndialect = \"openai\"\n", region.url());
+    for (keys, status) in [(["FIRST", "SECOND"], 200), (["THIRD", "FOURTH"], 503)] {
+        let text = format!("listen = \"127.0.0.1:0\"\n{target}{}", keys.map(credential).concat());
+        let running = Running::from_config(&Config::parse(&text, "test.toml").unwrap(), Vec::new()).await;
+        for body in [support::CHAT, support::STREAM] {
+            let answer = running.post(CHAT_PATH, body).await;
+            let told = format!("{:?} {}", answer.headers, answer.text());
+            // A provider that refuses a key tells some of its letters, and callers have no key there that they could mend.
+            assert!(answer.status == status && !told.contains("key-of-"), "{} {told}", answer.status);
+        }
+    }
+    trace.assert_hides(&["key-of-"]);
+}
+
+#[tokio::test]
+async fn neither_a_question_that_is_kept_nor_whose_it_is_is_traced() {
+    let trace = TraceGuard::new();
+    let running = Running::start(&["eastus"], "[coalesce]\n[cache]\nmode = \"exact\"\nsampled = true\n").await;
+    let body = format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#);
+    for expected in ["miss", "hit"] {
+        let mut request = running.request(CHAT_PATH, body.clone());
+        request.headers_mut().insert("authorization", format!("Bearer {CALLER}").parse().unwrap());
+        let answer = read(running.send(request).await).await;
+        assert_eq!(answer.header("x-cache"), expected);
+        let headers = format!("{:?}", answer.headers);
+        assert!(!headers.contains(PROMPT) && !headers.contains(CALLER), "{headers}");
+    }
+    trace.assert_hides(&[PROMPT, CALLER]);
+}

@@ -249,6 +249,35 @@ async fn the_header_that_names_a_tenant_does_not_reach_a_target() {
 }
 
 #[tokio::test]
+async fn what_a_target_grants_the_gateway_is_not_told_to_callers_who_have_limits_of_their_own() {
+    let told = |answer: &Answer| {
+        let names = answer.headers.keys().map(HeaderName::as_str).filter(|name| name.contains("ratelimit"));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let messages = r#"{"model":"claude","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}"#;
+    for (announce, own) in [(true, 5), (false, 0)] {
+        let region = Simulator::builder().target("eastus").start().await.expect("a port is free");
+        let url = region.url();
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n{BY_HEADER}announce = {announce}\n[limits.default]\ntpm = 100_000\n\
+             [[targets]]\nname = \"eastus\"\nurl = \"{url}/v1\"\ndialect = \"openai\"\n\
+             [[targets.endpoints]]\nurl = \"{url}\"\ndialect = \"anthropic\"\n"
+        );
+        let running = Running::from_config(&Config::parse(&text, "test.toml").expect("it is good"), vec![region]).await;
+        for (path, body) in [(CHAT_PATH, CHAT), (CHAT_PATH, STREAM), ("/v1/messages", messages)] {
+            let answer = read(running.send(as_caller(&running, "x-tenant", "a", path, body)).await).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(told(&answer).len(), own, "{path}: {answer:?}");
+            let limit = if announce { "100000" } else { "" };
+            assert_eq!(answer.header("x-ratelimit-limit-tokens"), limit, "{answer:?}");
+        }
+    }
+    let open = Running::start(&["eastus"], "").await;
+    let answer = open.post(CHAT_PATH, CHAT).await;
+    assert!(!told(&answer).is_empty(), "where nobody has a limit here, the target's own are all there is: {answer:?}");
+}
+
+#[tokio::test]
 async fn without_tenants_each_key_has_its_own_share() {
     let running = Running::start(&["eastus"], "[limits.default]\nrpm = 1\n").await;
     for key in ["sk-1", "sk-2"] {

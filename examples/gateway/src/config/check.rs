@@ -20,6 +20,8 @@ impl Config {
             ("streams", self.streams == edited.streams),
             ("concurrency", self.concurrency == edited.concurrency),
             ("probes", self.probes == edited.probes),
+            ("cache", self.cache == edited.cache),
+            ("coalesce", self.coalesce == edited.coalesce),
             ("limits", same_buckets(self.limits.as_ref(), edited.limits.as_ref())),
         ];
         same.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
@@ -36,6 +38,7 @@ impl Config {
         if self.targets.is_empty() {
             return Err((None, "targets".to_owned(), "at least one [[targets]] table is needed".to_owned()));
         }
+        self.cache.check().map_err(|(key, says)| (None, key, says))?;
         self.check_tenants()?;
         let mut names = HashSet::new();
         for (i, target) in self.targets.iter().enumerate() {

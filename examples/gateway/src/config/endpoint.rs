@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use buttress_core::Label;
 use buttress_llm::{Credential, CredentialStyle, Dialect, Endpoint, EndpointBuilder, Operation, Provider};
 use serde::Deserialize;
+
+use super::credential::{CredentialConfig, check_credentials};
 
 /// How a target is spoken to, at one of its addresses.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +16,8 @@ pub(super) struct EndpointConfig {
     dialect: Dialect,
     auth: Auth,
     key_variable: Option<String>,
+    /// Those that go by names, in the place of the one.
+    credentials: Vec<CredentialConfig>,
 }
 
 /// An address as it is written.
@@ -22,6 +27,8 @@ pub(super) struct RawEndpoint {
     pub(super) url: Option<String>,
     pub(super) dialect: Option<RawDialect>,
     pub(super) api_key_env: Option<String>,
+    #[serde(default)]
+    pub(super) credentials: Vec<CredentialConfig>,
     pub(super) auth: Option<Auth>,
     pub(super) api_version: Option<String>,
     #[serde(default)]
@@ -73,6 +80,7 @@ impl EndpointConfig {
         if let Some(variable) = &raw.api_key_env {
             check_variable("api_key_env", variable)?;
         }
+        check_credentials(raw.api_key_env.as_deref(), &raw.credentials)?;
         let (mut endpoint, auth) = begun(provider, raw.dialect, raw.url)?;
         if let Some(version) = raw.api_version {
             endpoint = endpoint.api_version(version);
@@ -86,7 +94,8 @@ impl EndpointConfig {
         // Built once here, so that what is wrong with it is told with its line.
         let built = endpoint.clone().build().map_err(|error| error.to_string().replace("`base`", "`url`"))?;
         let auth = raw.auth.unwrap_or(auth);
-        Ok(Self { endpoint, dialect: built.dialect(), auth, key_variable: raw.api_key_env })
+        let (key_variable, credentials) = (raw.api_key_env, raw.credentials);
+        Ok(Self { endpoint, dialect: built.dialect(), auth, key_variable, credentials })
     }
 
     /// Returns why this would never be asked where `earlier` is, if that is so.
@@ -100,20 +109,24 @@ impl EndpointConfig {
         })
     }
 
-    /// Builds the endpoint, with its key.
-    pub(super) fn build(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Endpoint, String> {
+    /// Returns the names of its credentials, where it has some by name.
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &Label> {
+        self.credentials.iter().map(|credential| &credential.name)
+    }
+
+    /// Builds the endpoint, with its keys. What is wrong is told with the key that names the variable.
+    pub(super) fn build(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Endpoint, (String, String)> {
         let mut endpoint = self.endpoint.clone();
         if let Some(name) = &self.key_variable {
-            let key = variable(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
-            let credential = match self.auth {
-                Auth::Bearer => Credential::bearer(&key),
-                Auth::ApiKey => Credential::api_key(&key),
-                Auth::XApiKey => Credential::x_api_key(&key),
-                Auth::XGoogApiKey => Credential::x_goog_api_key(&key),
-            };
-            endpoint = endpoint.credential(credential.map_err(|error| format!("the variable `{name}`: {error}"))?);
+            let own = self.auth.credential(name, &variable).map_err(|says| ("api_key_env".to_owned(), says))?;
+            endpoint = endpoint.credential(own);
         }
-        endpoint.build().map_err(|error| error.to_string())
+        for (i, CredentialConfig { name, key_variable }) in self.credentials.iter().enumerate() {
+            let fault = |says| (format!("credentials[{i}].api_key_env"), says);
+            let credential = self.auth.credential(key_variable, &variable).map_err(fault)?;
+            endpoint = endpoint.credential_named(name.clone(), credential);
+        }
+        endpoint.build().map_err(|error| ("url".to_owned(), error.to_string()))
     }
 }
 
@@ -179,6 +192,18 @@ impl Auth {
             Dialect::Gemini => Self::XGoogApiKey,
             _ => Self::Bearer,
         }
+    }
+
+    /// Makes the credential whose key the variable called `name` holds.
+    fn credential(self, name: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Credential, String> {
+        let key = variable(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+        let credential = match self {
+            Self::Bearer => Credential::bearer(&key),
+            Self::ApiKey => Credential::api_key(&key),
+            Self::XApiKey => Credential::x_api_key(&key),
+            Self::XGoogApiKey => Credential::x_goog_api_key(&key),
+        };
+        credential.map_err(|error| format!("the variable `{name}`: {error}"))
     }
 }
 

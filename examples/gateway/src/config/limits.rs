@@ -10,7 +10,7 @@ use buttress_token_bucket::{Dimension, Limit, LimitError, Limits};
 use http::HeaderName;
 use serde::Deserialize;
 
-use super::{redis::RedisConfig, sections::duration};
+use super::{redis::RedisConfig, sections::optional_duration};
 
 /// How much callers may take, each for itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -28,7 +28,7 @@ pub struct LimitsConfig {
     /// Whether every answer tells of the rates, and not only a refusal.
     pub announce: bool,
     /// The longest time that a request waits for its turn. `None` lets nobody wait.
-    #[serde(deserialize_with = "wait")]
+    #[serde(deserialize_with = "optional_duration")]
     pub wait: Option<Duration>,
     /// Where replicas of the gateway share what they count. Each counts for itself, if this is not there.
     pub redis: Option<RedisConfig>,
@@ -83,10 +83,6 @@ pub struct Dollars(NonZeroU64);
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-
-fn wait<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
-}
 
 // === impl LimitsConfig ===
 

@@ -131,6 +131,13 @@ pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
     Ok(duration)
 }
 
+/// Reads a duration that need not be there.
+pub(super) fn optional_duration<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 /// Reads a whole number from `LEAST` to `MOST`.
 pub(super) fn between<'de, const LEAST: u16, const MOST: u16, D>(deserializer: D) -> Result<u16, D::Error>
 where

@@ -11,9 +11,10 @@ use buttress_llm::Endpoint;
 use serde::Deserialize;
 
 use super::{
+    credential::{CredentialConfig, check_same},
     endpoint::{Auth, EndpointConfig, RawDialect, RawEndpoint},
     probes::Probe,
-    sections::duration,
+    sections::optional_duration,
 };
 
 /// A target: who it is, and how it is spoken to.
@@ -44,6 +45,10 @@ struct RawTarget {
     cost: u64,
     context: Option<NonZeroU64>,
     api_key_env: Option<String>,
+    #[serde(default)]
+    credentials: Vec<CredentialConfig>,
+    #[serde(default)]
+    limits_by_credential: bool,
     auth: Option<Auth>,
     #[serde(default, deserialize_with = "optional_duration")]
     first_content: Option<Duration>,
@@ -72,10 +77,6 @@ pub struct Upstream {
     pub probe: Probe,
 }
 
-fn optional_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
-}
-
 // === impl TargetConfig ===
 
 impl TryFrom<RawTarget> for TargetConfig {
@@ -100,10 +101,19 @@ impl TryFrom<RawTarget> for TargetConfig {
         if let Some(tokens) = raw.context {
             target = target.with_context(tokens);
         }
-        let RawTarget { url, dialect, api_key_env, auth, api_version, ask_for_usage, models, .. } = raw;
-        let own = RawEndpoint { url, dialect, api_key_env, auth, api_version, ask_for_usage, models };
-        let mut endpoints = vec![EndpointConfig::new(raw.provider.as_deref(), own)?];
+        let RawTarget { url, dialect, api_key_env, credentials, auth, api_version, ask_for_usage, models, .. } = raw;
+        let own = RawEndpoint { url, dialect, api_key_env, credentials, auth, api_version, ask_for_usage, models };
+        let own = EndpointConfig::new(raw.provider.as_deref(), own)?;
+        target = target.with_credentials(own.credentials().cloned());
+        if raw.limits_by_credential {
+            if target.credentials().is_empty() {
+                return Err("`limits_by_credential` needs `credentials`".to_owned());
+            }
+            target = target.with_limits_by_credential();
+        }
+        let mut endpoints = vec![own];
         for further in raw.endpoints {
+            check_same(endpoints[0].credentials(), further.credentials())?;
             if let Some(says) = endpoints.iter().find_map(|earlier| further.hidden_by(earlier)) {
                 return Err(says);
             }
@@ -117,9 +127,9 @@ impl TargetConfig {
     /// Builds the target, with its keys. What is wrong is told with the key that names the variable.
     pub(super) fn upstream(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Upstream, (String, String)> {
         let build = |(i, endpoint): (usize, &EndpointConfig)| {
-            endpoint.build(&variable).map_err(|says| match i.checked_sub(1) {
-                None => ("api_key_env".to_owned(), says),
-                Some(further) => (format!("endpoints[{further}].api_key_env"), says),
+            endpoint.build(&variable).map_err(|(key, says)| match i.checked_sub(1) {
+                None => (key, says),
+                Some(further) => (format!("endpoints[{further}].{key}"), says),
             })
         };
         let endpoints = self.endpoints.iter().enumerate().map(build).collect::<Result<_, _>>()?;
