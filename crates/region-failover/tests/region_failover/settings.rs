@@ -40,5 +40,6 @@ async fn the_future_is_small() {
     let call = failover("east west").layer(upstream).call(get());
     let inner = size_of::<Ready<Result<Response<Payload>, Infallible>>>();
     let own = size_of_val(&call) - inner.max(size_of::<Request<Payload>>()) - size_of::<Request<Payload>>();
-    assert!(own <= 352, "beside the inner future and the request that is kept: {own} bytes");
+    // Alone it takes 352; features that others of the workspace turn on add eight.
+    assert!(own <= 360, "beside the inner future and the request that is kept: {own} bytes");
 }
