@@ -30,10 +30,14 @@ MEASURED = pytest.StashKey()
 DIALECTS = (("eastus", "openai", "/v1"), ("westeurope", "azure", ""), ("swedencentral", "azure-v1", ""))
 
 
+# The regions count what they are asked, and only what the tests ask is to be counted.
+NO_PROBES = ("[probes]", 'every = "off"')
+
+
 def gateway_config(urls):
     """The gateway's configuration file, for the simulated regions at these addresses."""
     lines = ['shutdown_grace = "1s"', 'deadline = "20s"', "", "[failover]"]
-    lines += ['stream_timeout = "2s"', 'answer_timeout = "2s"']
+    lines += ['stream_timeout = "2s"', 'answer_timeout = "2s"', "", *NO_PROBES]
     for name, dialect, path in DIALECTS:
         lines += ["", "[[targets]]", f'name = "{name}"', f'region = "{name}"']
         lines += [f'dialect = "{dialect}"', f'url = "{urls[name]}{path}"']
@@ -43,7 +47,7 @@ def gateway_config(urls):
 def attentive_config(urls):
     """The same for regions that speak every dialect, with short patience."""
     lines = ['shutdown_grace = "100ms"', "", "[failover]", 'stream_timeout = "500ms"', 'answer_timeout = "500ms"']
-    lines += ["", "[streams]", 'idle = "500ms"']
+    lines += ["", "[streams]", 'idle = "500ms"', "", *NO_PROBES]
     for name, url in urls.items():
         lines += ["", "[[targets]]", f'name = "{name}"', 'dialect = "openai"', f'url = "{url}/v1"']
         lines += ["[[targets.endpoints]]", 'dialect = "anthropic"', f'url = "{url}"']

@@ -64,6 +64,8 @@ impl Demo {
         config.breaker.open = Duration::from_secs(1);
         config.breaker.max_open = Duration::from_secs(2);
         config.deadline = Duration::from_secs(20);
+        // Whoever watches the regions wants to see requests, and nothing else.
+        config.probes.every = None;
     }
 
     /// Returns the regions as targets.

@@ -15,7 +15,8 @@ export async function regions() {
     `[[targets]]\nname = "${name}"\ndialect = "openai"\nurl = "${targets[name].url}/v1"`,
     `[[targets.endpoints]]\ndialect = "anthropic"\nurl = "${targets[name].url}"`,
   ]);
-  const limits = '[failover]\nstream_timeout = "500ms"\nanswer_timeout = "500ms"\n[streams]\nidle = "500ms"';
+  const limits =
+    '[failover]\nstream_timeout = "500ms"\nanswer_timeout = "500ms"\n[streams]\nidle = "500ms"\n[probes]\nevery = "off"';
   const folder = await mkdtemp(join(tmpdir(), "buttress-sdk-"));
   const file = join(folder, "gateway.toml");
   await writeFile(file, ['shutdown_grace = "100ms"', limits, ...config].join("\n"));

@@ -176,7 +176,8 @@ async fn a_region_that_becomes_ten_times_as_slow_is_not_noticed_with_hedging() {
     assert_not_noticed("one ten times as slow", &slow);
     assert!(slow.served_by.get(NAMES[0]) < healthy.served_by.get(NAMES[0]), "{healthy:?} {slow:?}");
     if wanted().is_some() {
+        // Who begins at the slow one waits as long as the slowest twentieth does elsewhere, and then for the second target.
         let (before, after) = (healthy.part(0.99), slow.part(0.99));
-        assert!(after.as_secs_f64() <= 1.3 * before.as_secs_f64(), "{before:?} {after:?}");
+        assert!(after <= before * 2, "{before:?} {after:?}");
     }
 }
