@@ -16,7 +16,8 @@
 //! 6. Everything is bounded: [calls](CoalesceLayer::max_calls), [followers](CoalesceLayer::max_followers) of one, bytes kept of
 //!    each. What does not fit makes a call of its own. [`Counts`] tells how often.
 //!
-//! An answer from another one's call has `Cache-Status: …; collapsed` (RFC 9211), and [`Joined`] in its extensions.
+//! An answer from another one's call has `Cache-Status: …; collapsed` (RFC 9211), and [`Joined`] in its extensions. Its
+//! [`AnswerReport`](buttress_core::AnswerReport) is its own: it tells how the call ended, and that this answer has used nothing.
 //!
 //! # When it refuses
 //!

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, response};
 use http_body::Body;
 
-use crate::{Leash, ResponseBody, reader::Reader, stream::Stream};
+use crate::{Leash, ResponseBody, body::Retold, reader::Reader, stream::Stream};
 
 /// Makes of one answer many. [`HttpShare`] and [`PlainShare`] do it.
 pub trait Share<Res, Err> {
@@ -102,7 +102,12 @@ where
             head.headers.append(HeaderName::from_static("cache-status"), status);
             head.extensions.insert(Joined);
         }
-        Some(Response::from_parts(head, ResponseBody::shared(reader)))
+        // What the call has used was used once.
+        let retold = joined.then(|| Retold::of(answer.head.extensions.get().cloned()));
+        if let Some(retold) = &retold {
+            head.extensions.insert(retold.report());
+        }
+        Some(Response::from_parts(head, ResponseBody::shared(reader, retold)))
     }
 }
 

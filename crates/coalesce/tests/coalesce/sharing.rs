@@ -1,6 +1,7 @@
 //! What is shared, and with whom.
 
 use buttress_coalesce::{ByFn, CoalesceLayer, Joined, OneTenant};
+use buttress_core::{AnswerReport, Class, Usage};
 use buttress_testkit::{PlainProbe, Reply, read};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Layer as _, Service as _};
@@ -56,6 +57,35 @@ fn an_answer_says_whether_it_came_from_anothers_call() {
         (&first.headers()["x-kept"], &second.headers()["x-kept"]),
         (&"1".parse().unwrap(), &"1".parse().unwrap())
     );
+}
+
+#[test]
+fn what_a_call_has_used_is_told_once_and_how_it_ended_to_all() {
+    let bench = Bench::new();
+    let (report, mut used) = (AnswerReport::default(), Usage::default());
+    used.output = 7;
+    bench.probe.next(Reply::ok().extension(report.clone()).body(script(&["a"]).hangs().data("b")));
+    let mut answers = [(); 3].map(|()| answer(&mut bench.ask("t", "q")).expect("it is answered"));
+    let reports = answers.each_mut().map(|answer| answer.extensions().get::<AnswerReport>().cloned().expect("told"));
+    report.count(used);
+    assert_eq!(
+        reports.each_ref().map(AnswerReport::usage),
+        [Some(used), Some(Usage::default()), Some(Usage::default())]
+    );
+
+    let [_, second, third] = answers.map(|answer| task::spawn(answer.into_body()));
+    let (mut second, mut third) = (second, third);
+    assert_eq!([next(&mut second), next(&mut third)], [data("a"), data("a")]);
+    assert_pending!(poll(&mut second));
+    bench.probe.bodies().release();
+    // The last event tells of a failure, and the one that reads it says so before it passes it on.
+    let failed = Class::status(http::StatusCode::BAD_GATEWAY);
+    report.conclude(failed);
+    assert_eq!([next(&mut second), next(&mut second)], [data("b"), None]);
+    assert_eq!(reports[1].class(), Some(failed));
+    assert_eq!(reports[2].class(), None, "it has not come to the end");
+    drop(third);
+    assert_eq!(reports[2].class(), None);
 }
 
 #[test]
