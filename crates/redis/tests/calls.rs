@@ -5,8 +5,8 @@ mod common;
 use std::{num::NonZeroUsize, time::Duration};
 
 use buttress_redis::{AwayReason, Config, ErrorKind, Namespace, Redis, Script, Status, redis};
-use buttress_testkit::RedisServer;
-use common::{SlowProxy, away_at_once, client, config, connected, get, ping, run, soon};
+use buttress_testkit::{RedisServer, SlowProxy};
+use common::{away_at_once, client, config, connected, get, ping, run, soon};
 use futures_util::future::join_all;
 
 #[test]

@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use buttress_redis::{AwayReason, Error, ErrorKind, Redis, Status, redis};
-use buttress_testkit::RedisServer;
-use common::{SLOWEST, SlowProxy, away_at_once, client, config, connected, get, ping, run, soon, timed};
+use buttress_testkit::{RedisServer, SlowProxy};
+use common::{SLOWEST, away_at_once, client, config, connected, get, ping, run, soon, timed};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 

@@ -53,6 +53,8 @@ mod redis_server;
 mod refusal;
 mod reply;
 mod script;
+#[cfg(feature = "redis-server")]
+mod slow_proxy;
 mod state;
 mod trace;
 mod wire;
@@ -60,8 +62,6 @@ mod wire;
 #[doc(no_inline)]
 pub use buttress_core::HttpRefusal;
 
-#[cfg(feature = "redis-server")]
-pub use self::redis_server::RedisServer;
 pub use self::{
     body_watch::BodyWatch,
     bounds::{assert_clone_send_sync, assert_send},
@@ -78,3 +78,5 @@ pub use self::{
     trace::TraceGuard,
     wire::{Received, read, request, run, send},
 };
+#[cfg(feature = "redis-server")]
+pub use self::{redis_server::RedisServer, slow_proxy::SlowProxy};

@@ -1,24 +1,13 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::{
-    future::Future,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use buttress_redis::{Config, Error, ErrorKind, Redis, redis};
 use futures_util::FutureExt as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, UnixStream},
     runtime::{Handle, Runtime},
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 /// The bound of a call in these tests. Generous towards a machine with much to do.
@@ -77,53 +66,4 @@ pub(crate) async fn timed<F: Future>(what: F) -> (F::Output, Duration) {
     let start = Instant::now();
     let output = what.await;
     (output, Instant::now() - start)
-}
-
-/// Stands before a server's socket on a port, and lets answers through late.
-pub(crate) struct SlowProxy {
-    delay_ms: Arc<AtomicU64>,
-    port: u16,
-    _connections: JoinSet<()>,
-}
-
-impl SlowProxy {
-    pub(crate) async fn start(socket: PathBuf) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port is free");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
-        let delay_ms = Arc::new(AtomicU64::new(0));
-        let mut connections = JoinSet::new();
-        let delay = delay_ms.clone();
-        connections.spawn(async move {
-            let mut served = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let (delay, socket) = (delay.clone(), socket.clone());
-                served.spawn(async move {
-                    let Ok(server) = UnixStream::connect(socket).await else { return };
-                    let (mut from_client, mut to_client) = client.into_split();
-                    let (mut from_server, mut to_server) = server.into_split();
-                    let up = tokio::io::copy(&mut from_client, &mut to_server);
-                    let down = async {
-                        let mut buffer = vec![0; 64 * 1024];
-                        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-                            sleep(Duration::from_millis(delay.load(Ordering::Relaxed))).await;
-                            if to_client.write_all(&buffer[..length]).await.is_err() {
-                                return;
-                            }
-                        }
-                    };
-                    tokio::select! { _ = up => {}, () = down => {} }
-                });
-            }
-        });
-        Self { delay_ms, port, _connections: connections }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// Sets how much later each answer comes.
-    pub(crate) fn delay(&self, delay: Duration) {
-        self.delay_ms.store(u64::try_from(delay.as_millis()).expect("a short time"), Ordering::Relaxed);
-    }
 }
