@@ -2,11 +2,13 @@
 
 use axum::body::Body as AxumBody;
 use buttress_coalesce::{CoalesceHandle, CoalesceLayer, Joined, WholeRequest};
-use buttress_core::{AnswerReport, ByExtension, Class, Payload, TransportError, Usage};
+use buttress_core::{BoxError, ByExtension, Payload, TransportError};
 use buttress_semantic_cache::{CacheHandle, CacheOutcome, Freshness, SemanticCacheLayer, llm::Conversations};
+use bytes::Bytes;
 use http::{Extensions, HeaderName, Request, Response, header};
+use http_body::Body;
 use serde_json::{Value, json};
-use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     config::{CacheConfig, CacheMode, CoalesceConfig, Config},
@@ -14,8 +16,8 @@ use crate::{
     unasked::without_usage,
 };
 
-type CacheLayer = SemanticCacheLayer<ByExtension<Whose>, Conversations>;
-type Coalescing = CoalesceLayer<ByExtension<Whose>>;
+pub(crate) type CacheLayer = SemanticCacheLayer<ByExtension<Whose>, Conversations>;
+pub(crate) type Coalescing = CoalesceLayer<ByExtension<Whose>>;
 
 /// What is below the limits of callers, where answers are shared.
 pub(crate) type Shared = BoxCloneSyncService<Request<Payload>, Response<AxumBody>, TransportError>;
@@ -53,20 +55,28 @@ impl Sharing {
         }
     }
 
-    /// Puts the layers around `inner`.
-    pub(crate) fn around(self, inner: Shared) -> Shared {
-        // What its caller has not asked for is no part of an answer that others are given, who may not have asked either.
-        let mut shared = Shared::new(inner.map_response(without_usage));
-        if let Some(cache) = self.cache {
-            let cached = cache.layer(shared);
-            shared = Shared::new(cached.map_response(|response: Response<_>| response.map(AxumBody::new)));
-        }
-        if let Some(coalesce) = self.coalesce {
-            let joined = coalesce.layer(shared);
-            shared = Shared::new(joined.map_response(|response: Response<_>| paid_once(response.map(AxumBody::new))));
-        }
-        shared
+    /// Takes the layer that gives answers again. What goes on with a broken answer stands around it: what two models wrote is the
+    /// answer of neither.
+    pub(crate) const fn take_cache(&mut self) -> Option<CacheLayer> {
+        self.cache.take()
     }
+
+    /// Takes the layer that shares calls.
+    pub(crate) const fn take_coalesce(&mut self) -> Option<Coalescing> {
+        self.coalesce.take()
+    }
+}
+
+/// Makes one type of what stands below a layer that shares answers, and of what stands above it.
+///
+/// What a caller has not asked for is no part of an answer that others are given, who may not have asked either.
+pub(crate) fn boxed<S, B>(service: S) -> Shared
+where
+    S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    Shared::new(service.map_response(|response: Response<_>| without_usage(response.map(AxumBody::new))))
 }
 
 fn coalesce(config: &CoalesceConfig) -> Coalescing {
@@ -105,17 +115,6 @@ fn cache(config: &CacheConfig) -> Option<CacheLayer> {
         .max_tenant_bytes(config.max_caller_bytes.unwrap_or(config.max_bytes))
         .freshness(freshness);
     Some(layer)
-}
-
-/// Says of an answer that another request's call has brought that it has cost nothing.
-fn paid_once(mut response: Response<AxumBody>) -> Response<AxumBody> {
-    if response.extensions().get::<Joined>().is_some() {
-        let report = AnswerReport::default();
-        report.count(Usage::default());
-        report.conclude(Class::SUCCESS);
-        response.extensions_mut().insert(report);
-    }
-    response
 }
 
 /// Returns whether an answer was made for another request, so that what it used is not what such an answer uses.

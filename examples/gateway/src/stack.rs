@@ -32,7 +32,7 @@ use crate::{
     operator::Operator,
     probe::Asker,
     routes::Routes,
-    sharing::{Shared, Sharing},
+    sharing::{Sharing, boxed},
     tenants::{Book, Tenants},
     unasked::{Mark, without_usage},
 };
@@ -106,14 +106,13 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         .layer(ForwardDeadlineLayer::new())
         .service(Mark(Inspect::new(client)));
     let edge = Edge { brief, callers, sharing, expected, deadline: config.deadline };
-    let stack = if config.streams.continue_elsewhere {
-        let continuing = ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts);
-        edge.around(continuing.layer(inner))
-    } else {
-        edge.around(inner)
-    };
-    Ok((stack, operator))
+    let go_on = config.streams.continue_elsewhere;
+    let continuing =
+        go_on.then(|| ContinueLayer::new(LlmStreams::new(), ChatContinue).allowance(config.failover.attempts));
+    Ok((edge.cached(inner, continuing), operator))
 }
+
+type Continuing = ContinueLayer<LlmStreams, ChatContinue>;
 
 /// The outermost layers.
 struct Edge {
@@ -125,19 +124,40 @@ struct Edge {
 }
 
 impl Edge {
-    fn around<S, B>(self, inner: S) -> Stack
+    fn cached<S, B>(mut self, inner: S, continuing: Option<Continuing>) -> Stack
     where
         S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
     {
-        if !self.sharing.is_on() {
-            return self.limited(inner);
+        match self.sharing.take_cache() {
+            Some(cache) => self.continued(boxed(cache.layer(boxed(inner))), continuing),
+            None => self.continued(inner, continuing),
         }
-        // A box each, where one answer is to do for many requests.
-        let inner = Shared::new(inner.map_response(|response: Response<_>| response.map(AxumBody::new)));
-        let shared = self.sharing.clone().around(inner);
-        self.limited(shared)
+    }
+
+    fn continued<S, B>(self, inner: S, continuing: Option<Continuing>) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
+    {
+        match continuing {
+            Some(continuing) => self.joined(continuing.layer(inner)),
+            None => self.joined(inner),
+        }
+    }
+
+    fn joined<S, B>(mut self, inner: S) -> Stack
+    where
+        S: Service<Request<Payload>, Response = Response<B>, Error = TransportError> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
+    {
+        match self.sharing.take_coalesce() {
+            Some(coalesce) => self.limited(boxed(coalesce.layer(boxed(inner)))),
+            None => self.limited(inner),
+        }
     }
 
     fn limited<S, B>(mut self, inner: S) -> Stack

@@ -71,6 +71,20 @@ async fn who_asks_the_same_again_has_the_same_answer_and_no_region_is_asked() {
 }
 
 #[tokio::test]
+async fn what_two_regions_wrote_is_no_answer_to_keep() {
+    let settings = format!("{EXACT}[streams]\ncontinue_elsewhere = true\n");
+    let running = Running::start(&["eastus", "westeurope"], &settings).await;
+    running.break_region(0, Fault::TruncateAfter { events: 3 });
+    let joined = ask(&running, "sk-1", STREAM).await;
+    assert!(joined.text().contains("\n\n: continued on westeurope\n\n"), "{joined:?}");
+    running.regions[0].heal();
+    let again = ask(&running, "sk-1", STREAM).await;
+    assert_eq!((again.header("x-cache"), again.header("x-served-by")), ("miss", "eastus"), "{again:?}");
+    assert!(!again.text().contains("continued"), "{again:?}");
+    assert_eq!(ask(&running, "sk-1", STREAM).await.header("x-cache"), "hit", "a whole one is kept");
+}
+
+#[tokio::test]
 async fn nothing_is_shared_across_keys_or_with_who_shows_none() {
     let tenants = "[limits.default]\nrpm = 100\n[[tenants]]\nname = \"acme\"\napi_key_env = \"ONE\"\n\
                    [[tenants]]\nname = \"other\"\napi_key_env = \"TWO\"\n";
