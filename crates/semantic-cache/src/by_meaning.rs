@@ -122,8 +122,12 @@ where
         Box::pin(async move {
             let (decision, text, vector) = match inner.decide(whence, &text).await {
                 Ok(decided) => decided,
-                Err(why) => return Sought::nothing().detail(why),
+                Err(why) => {
+                    inner.tally.add(why);
+                    return Sought::nothing().detail(why.as_str());
+                }
             };
+            inner.tally.decided(decision.reason());
             debug!(%decision, "sought");
             let detail = decision.to_string();
             let served = decision.answer().copied().zip(decision.similarity());
@@ -181,30 +185,23 @@ impl<E, J> Inner<E, J> {
 }
 
 impl<E: Embedder, J> Inner<E, J> {
-    /// Decides; or says why not, in words for a trusted caller.
-    async fn decide(
-        &self,
-        whence: Whence,
-        text: &str,
-    ) -> Result<(crate::Decision<Key>, Text, Embedding), &'static str> {
+    /// Decides; or says why not.
+    async fn decide(&self, whence: Whence, text: &str) -> Result<(crate::Decision<Key>, Text, Embedding), Of> {
         let read = Text::read(text);
         if read.content_words() < self.least_words {
-            self.tally.add(Of::TooShort);
-            return Err("reason=too-short");
+            return Err(Of::TooShort);
         }
         let vector = match self.embed.embed(text).await {
             Ok(vector) => vector,
             Err(error) => {
                 debug!(%error, "not embedded");
-                self.tally.add(Of::NotEmbedded);
-                return Err("reason=not-embedded");
+                return Err(Of::NotEmbedded);
             }
         };
         let mut memory = self.memory();
         let Memory { semantic, rng } = &mut *memory;
         let decision = semantic.decide(&whence.question(&read, &vector), rng);
         drop(memory);
-        self.tally.decided(decision.reason());
         Ok((decision, read, vector))
     }
 }

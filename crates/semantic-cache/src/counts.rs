@@ -16,7 +16,7 @@ pub struct Counts {
     pub stale: u64,
     /// … that were fresh no more, because the inner service failed.
     pub stale_if_error: u64,
-    /// Questions that were passed on. See [`missed_for`](crate::CacheHandle::missed_for).
+    /// Questions that the inner service has answered, or failed to. See [`missed_for`](crate::CacheHandle::missed_for).
     pub misses: u64,
     /// Requests that the cache left alone. See [`bypassed_for`](crate::CacheHandle::bypassed_for).
     pub bypassed: u64,

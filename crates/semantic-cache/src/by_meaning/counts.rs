@@ -52,6 +52,18 @@ pub(super) enum Of {
 /// More than there are.
 const REASONS: usize = 16;
 
+// === impl Of ===
+
+impl Of {
+    /// Returns why nothing was decided, in words for a trusted caller.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooShort => "reason=too-short",
+            _ => "reason=not-embedded",
+        }
+    }
+}
+
 // === impl Tally ===
 
 impl Tally {
