@@ -243,7 +243,6 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
             debug!(outcome = "stale-if-error", verdict = class.verdict.as_str(), "decided");
             return Ok(self.serve(&found, CacheOutcome::StaleIfError(status), Instant::now()));
         }
-        // Now it is known that nothing else has answered it.
         self.keeper.shared.counters.missed(miss).one();
         let key = errand.question.key;
         let mut response = self.told(result?, CacheOutcome::Miss(miss));

@@ -20,6 +20,7 @@ mod learned;
 mod ledger;
 mod limiting;
 mod meaning;
+mod meaning_figures;
 mod metrics;
 pub mod operator;
 mod probe;

@@ -180,7 +180,7 @@ fn what_the_cache_has_learned_is_written_when_it_stops() {
     let mut process = Process { child, printed };
 
     let mut stream = process.connect();
-    let body = r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"How do I reset my password?"}]}"#;
+    let body = r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"How do I reset the password of my account?"}]}"#;
     let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nconnection: close";
     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("it reads");
     let mut answer = String::new();
