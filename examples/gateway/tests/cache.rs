@@ -340,7 +340,7 @@ async fn an_answer_that_is_bad_is_given_to_no_other_question() {
 /// Asks until enough was judged, right and wrong, that the policy has learned.
 async fn teach(bench: &Bench) {
     *bench.provider.says.lock().expect("no test panics with it") = None;
-    for number in 0..700_u32 {
+    for number in 0..900_u32 {
         let (topic, form) = (TOPICS[number as usize % TOPICS.len()], number as usize / TOPICS.len());
         // Half of them come to the same as one before, the others to something else in nearly the same words.
         let text = match form % 4 {
