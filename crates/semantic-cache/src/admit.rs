@@ -99,8 +99,19 @@ impl Draft {
 // === impl Unfit ===
 
 impl Unfit {
-    /// How many there are.
-    pub(crate) const ALL: usize = 10;
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Failure,
+        Self::Aborted,
+        Self::Truncated,
+        Self::TooLarge,
+        Self::Slow,
+        Self::Form,
+        Self::Finish,
+        Self::Content,
+        Self::Malformed,
+        Self::Forgotten,
+    ];
 
     /// Returns the word for events.
     #[must_use]

@@ -4,7 +4,7 @@ use std::{fmt, hash::Hash, time::Duration};
 
 use http::Request;
 
-use crate::{Key, KeyHasher, Mark, Scope};
+use crate::{Freshness, Key, KeyHasher, Mark, Scope};
 
 /// What a request asks, as the cache knows it.
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub struct Asked {
     pub(crate) marks: Vec<Mark>,
     pub(crate) shape: Shape,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) freshness: Option<Freshness>,
     #[cfg(feature = "llm")]
     pub(crate) format: Option<buttress_llm::Format>,
 }
@@ -51,6 +52,8 @@ pub enum Bypass {
     Personal,
     /// The caller wants none of it: `no-store`.
     NoStore,
+    /// Whoever reads the question says so: the cache is off for its like.
+    Off,
 }
 
 /// Reads the question of a request. `llm::Conversations` does it for language models (feature `llm`),
@@ -98,6 +101,20 @@ impl Asked {
     #[must_use]
     pub const fn fresh_for(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long the answer is good for anything, instead of what the layer says.
+    #[must_use]
+    pub const fn good_as(mut self, freshness: Freshness) -> Self {
+        self.freshness = Some(freshness);
+        self
+    }
+
+    /// Has only the very same question answered alike, whatever others mean.
+    #[must_use]
+    pub fn exactly(mut self) -> Self {
+        self.text = None;
         self
     }
 
@@ -159,6 +176,7 @@ impl Asking {
             marks,
             shape: Shape::default(),
             ttl: None,
+            freshness: None,
             #[cfg(feature = "llm")]
             format: None,
         }
@@ -168,8 +186,19 @@ impl Asking {
 // === impl Bypass ===
 
 impl Bypass {
-    /// How many there are.
-    pub(crate) const ALL: usize = 9;
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NoTenant,
+        Self::Kind,
+        Self::Tools,
+        Self::Sampled,
+        Self::Media,
+        Self::Several,
+        Self::Stateful,
+        Self::Personal,
+        Self::NoStore,
+        Self::Off,
+    ];
 
     /// Returns the word for events and headers.
     #[must_use]
@@ -184,6 +213,7 @@ impl Bypass {
             Self::Stateful => "stateful",
             Self::Personal => "personal",
             Self::NoStore => "no-store",
+            Self::Off => "off",
         }
     }
 }

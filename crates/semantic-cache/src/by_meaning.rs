@@ -1,5 +1,7 @@
 //! Finds questions that mean the same by their vectors, and learns from what a judge says.
 
+mod counts;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,9 +10,11 @@ use std::{
 use rand::{SeedableRng as _, rngs::StdRng};
 use tracing::debug;
 
+pub use self::counts::MeaningCounts;
+use self::counts::{Of, Tally};
 use crate::{
-    Asked, Bounds, Embedder, Embedding, Judge, Key, Learn, Meaning, Memo, Policy, Question, SameText, Scope, Seek,
-    Semantic, Shelf, Sought, Text, Ticket,
+    Asked, Bounds, Embedder, Embedding, Judge, Key, Learn, Meaning, Memo, Policy, Question, Reason, SameText, Scope,
+    Seek, Semantic, Shelf, Sought, Text, Ticket,
 };
 
 /// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
@@ -21,6 +25,7 @@ use crate::{
 pub struct ByMeaning<E, J = SameText>(Arc<Inner<E, J>>);
 
 struct Inner<E, J> {
+    tally: Tally,
     embed: E,
     judge: J,
     memory: Mutex<Memory>,
@@ -38,6 +43,7 @@ struct Sighted {
     vector: Embedding,
     ticket: Ticket,
     compare: Vec<Key>,
+    served: bool,
 }
 
 /// Who asks, and of what, in numbers.
@@ -64,7 +70,7 @@ impl<E: Embedder, J> ByMeaning<E, J> {
     pub fn judged(policy: Policy, embed: E, judge: J) -> Self {
         let semantic = Semantic::new(policy, Bounds::default());
         let memory = Mutex::new(Memory { semantic, rng: StdRng::from_rng(&mut rand::rng()) });
-        Self(Arc::new(Inner { embed, judge, memory, least_words: 3 }))
+        Self(Arc::new(Inner { tally: Tally::default(), embed, judge, memory, least_words: 3 }))
     }
 
     /// Sets how much is remembered, by what seed it is drawn what is checked, and how many words of content a question must have:
@@ -77,12 +83,25 @@ impl<E: Embedder, J> ByMeaning<E, J> {
     {
         let semantic = Semantic::new(policy, bounds);
         let memory = Mutex::new(Memory { semantic, rng: StdRng::seed_from_u64(seed) });
-        Self(Arc::new(Inner { embed: self.0.embed.clone(), judge: self.0.judge.clone(), memory, least_words }))
+        let (embed, judge) = (self.0.embed.clone(), self.0.judge.clone());
+        Self(Arc::new(Inner { tally: Tally::default(), embed, judge, memory, least_words }))
     }
 
     /// Calls `f` with the memory: to count, to save what was learned, or to mark an answer as bad. Under a lock, so briefly.
     pub fn with_memory<T>(&self, f: impl FnOnce(&mut Semantic<Key>) -> T) -> T {
         f(&mut self.0.memory().semantic)
+    }
+
+    /// Returns what became of the questions that were sought.
+    #[must_use]
+    pub fn counts(&self) -> MeaningCounts {
+        self.0.tally.read()
+    }
+
+    /// Returns how many questions were decided for this reason.
+    #[must_use]
+    pub fn decided_for(&self, why: Reason) -> u64 {
+        self.0.tally.decided_for(why)
     }
 }
 
@@ -101,13 +120,23 @@ where
         let (inner, whence) = (Arc::clone(&self.0), Whence::of(question));
         let text: Box<str> = question.text().unwrap_or_default().into();
         Box::pin(async move {
-            let Some((decision, text, vector)) = inner.decide(whence, &text).await else { return Sought::nothing() };
+            let (decision, text, vector) = match inner.decide(whence, &text).await {
+                Ok(decided) => decided,
+                Err(why) => {
+                    inner.tally.add(why);
+                    return Sought::nothing().detail(why.as_str());
+                }
+            };
+            inner.tally.decided(decision.reason());
             debug!(%decision, "sought");
             let detail = decision.to_string();
             let served = decision.answer().copied().zip(decision.similarity());
             let compare = decision.compare().to_vec();
             let audited = served.is_some() && !compare.is_empty();
-            let memo = Sighted { text, vector, compare, ticket: decision.into_ticket() };
+            let memo = Sighted { text, vector, compare, ticket: decision.into_ticket(), served: served.is_some() };
+            if audited {
+                inner.tally.add(Of::Audits);
+            }
             let mut sought = Sought::nothing().detail(detail).memo(memo);
             if let Some((key, similarity)) = served {
                 sought = sought.like(key, similarity);
@@ -125,11 +154,11 @@ where
                 Some(sighted) => sighted,
                 // It came too late to be waited for. The vector is remembered, as a rule.
                 None => match inner.decide(whence, &text).await {
-                    Some((decision, text, vector)) => {
-                        let compare = decision.compare().to_vec();
-                        Sighted { text, vector, compare, ticket: decision.into_ticket() }
+                    Ok((decision, text, vector)) => {
+                        let (compare, served) = (decision.compare().to_vec(), decision.answer().is_some());
+                        Sighted { text, vector, compare, ticket: decision.into_ticket(), served }
                     }
-                    None => return,
+                    Err(_) => return,
                 },
             };
             inner.settle(whence, key, sighted, &shelf).await;
@@ -156,30 +185,31 @@ impl<E, J> Inner<E, J> {
 }
 
 impl<E: Embedder, J> Inner<E, J> {
-    async fn decide(&self, whence: Whence, text: &str) -> Option<(crate::Decision<Key>, Text, Embedding)> {
+    /// Decides; or says why not.
+    async fn decide(&self, whence: Whence, text: &str) -> Result<(crate::Decision<Key>, Text, Embedding), Of> {
         let read = Text::read(text);
         if read.content_words() < self.least_words {
-            return None;
+            return Err(Of::TooShort);
         }
         let vector = match self.embed.embed(text).await {
             Ok(vector) => vector,
             Err(error) => {
                 debug!(%error, "not embedded");
-                return None;
+                return Err(Of::NotEmbedded);
             }
         };
         let mut memory = self.memory();
         let Memory { semantic, rng } = &mut *memory;
         let decision = semantic.decide(&whence.question(&read, &vector), rng);
         drop(memory);
-        Some((decision, read, vector))
+        Ok((decision, read, vector))
     }
 }
 
 impl<E: Embedder, J: Judge> Inner<E, J> {
     /// Compares the fresh answer with those that are kept, and learns.
     async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) {
-        let Sighted { text, vector, ticket, compare } = sighted;
+        let Sighted { text, vector, ticket, compare, served } = sighted;
         let fresh = shelf.fresh();
         let mut equal = Vec::with_capacity(compare.len());
         for other in &compare {
@@ -188,6 +218,7 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
                 None => None,
             };
             equal.push(judged);
+            self.tally.judged(served, judged);
             if judged == Some(true) {
                 break;
             }
@@ -201,6 +232,7 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
         if let Some(learning) = due {
             let learned = learning.run();
             self.memory().semantic.install(learned);
+            self.tally.add(Of::Learned);
         }
     }
 }

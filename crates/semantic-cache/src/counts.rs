@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Bypass, Unfit};
+use crate::{Bypass, Miss, Unfit};
 
 /// What the cache did so far, in numbers that only grow but for the last two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Counts {
     pub stale: u64,
     /// … that were fresh no more, because the inner service failed.
     pub stale_if_error: u64,
-    /// Questions that were passed on.
+    /// Questions that the inner service has answered, or failed to. See [`missed_for`](crate::CacheHandle::missed_for).
     pub misses: u64,
     /// Requests that the cache left alone. See [`bypassed_for`](crate::CacheHandle::bypassed_for).
     pub bypassed: u64,
@@ -26,7 +26,7 @@ pub struct Counts {
     pub stored: u64,
     /// … that were not. See [`unfit_for`](crate::CacheHandle::unfit_for).
     pub unfit: u64,
-    /// … that went to make room for others.
+    /// … that went to make room for others. See [`gone`](crate::CacheHandle::gone).
     pub evicted: u64,
     /// Calls that were made to have a fresh answer next time.
     pub renewed: u64,
@@ -40,6 +40,22 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+/// Why answers that were kept are kept no more, in numbers that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gone {
+    /// They made room for others.
+    pub for_room: u64,
+    /// They made room for others of the same tenant, which has no more.
+    pub for_tenant: u64,
+    /// They were good for nothing any more when they were asked for.
+    pub expired: u64,
+    /// They were forgotten, as somebody said, which was seen when they were asked for.
+    pub forgotten: u64,
+    /// A fresh one came in their place.
+    pub replaced: u64,
+}
+
 /// The counters behind [`Counts`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -47,15 +63,15 @@ pub(crate) struct Counters {
     pub(crate) semantic_hits: Count,
     pub(crate) stale: Count,
     pub(crate) stale_if_error: Count,
-    pub(crate) misses: Count,
     pub(crate) refused: Count,
     pub(crate) stored: Count,
     pub(crate) evicted: Count,
     pub(crate) renewed: Count,
     pub(crate) not_renewed: Count,
     pub(crate) late: Count,
-    bypassed: [Count; Bypass::ALL],
-    unfit: [Count; Unfit::ALL],
+    missed: [Count; Miss::ALL.len()],
+    bypassed: [Count; Bypass::ALL.len()],
+    unfit: [Count; Unfit::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +96,10 @@ impl Count {
 // === impl Counters ===
 
 impl Counters {
+    pub(crate) const fn missed(&self, why: Miss) -> &Count {
+        &self.missed[why as usize]
+    }
+
     pub(crate) const fn bypassed(&self, why: Bypass) -> &Count {
         &self.bypassed[why as usize]
     }
@@ -94,7 +114,7 @@ impl Counters {
             semantic_hits: self.semantic_hits.read(),
             stale: self.stale.read(),
             stale_if_error: self.stale_if_error.read(),
-            misses: self.misses.read(),
+            misses: self.missed.iter().map(Count::read).sum(),
             bypassed: self.bypassed.iter().map(Count::read).sum(),
             refused: self.refused.read(),
             stored: self.stored.read(),

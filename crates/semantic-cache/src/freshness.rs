@@ -7,6 +7,8 @@ use rand::{Rng, RngExt as _};
 use crate::Directives;
 
 /// How long answers are good. It is counted from when they came, and no hit makes it longer.
+///
+/// In the extensions of a request, it counts instead of what the layer says: for a route of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
     ttl: Duration,

@@ -9,7 +9,7 @@ use std::{
 
 use buttress_core::{Class, Classify, Oneshot, Refusal, Refuse, Verdict};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
@@ -17,8 +17,8 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    Admit, Bypass, CacheOutcome, Miss, ResponseBody, Seek, SemanticCacheLayer, Sought, replay::Replay, shared::Errand,
-    store::Found, told,
+    Admit, Bypass, CacheOutcome, Explanation, Miss, ResponseBody, Seek, SemanticCacheLayer, Sought, replay::Replay,
+    shared::Errand, store::Found, told,
 };
 
 /// The future of [`SemanticCache`](crate::SemanticCache).
@@ -243,10 +243,11 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
             debug!(outcome = "stale-if-error", verdict = class.verdict.as_str(), "decided");
             return Ok(self.serve(&found, CacheOutcome::StaleIfError(status), Instant::now()));
         }
+        self.keeper.shared.counters.missed(miss).one();
         let key = errand.question.key;
         let mut response = self.told(result?, CacheOutcome::Miss(miss));
         response.extensions_mut().insert(key);
-        self.detail(response.headers_mut(), detail.as_deref());
+        self.detail(&mut response, detail);
         Ok(self.keeper.recorded(response, class, self.settings.record, errand))
     }
 
@@ -270,16 +271,19 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         self.keeper.shared.counters.semantic_hits.one();
         debug!(outcome = "semantic-hit", similarity, age_s = found.age.as_secs(), "decided");
         let mut response = self.serve(&found, CacheOutcome::SemanticHit(similarity), Instant::now());
-        self.detail(response.headers_mut(), detail.as_deref());
+        self.detail(&mut response, detail);
         Ok(response)
     }
 
-    /// Tells what was decided by its meaning to callers that are trusted.
-    fn detail(&self, headers: &mut HeaderMap, detail: Option<&str>) {
-        let value = detail.filter(|_| self.settings.shows_similarity).map(HeaderValue::from_str);
-        if let Some(Ok(value)) = value {
-            headers.insert("x-cache-decision", value);
+    /// Tells what was decided by its meaning: to callers that are trusted, and to layers further out.
+    fn detail<B>(&self, response: &mut Response<B>, detail: Option<Box<str>>) {
+        let Some(detail) = detail else { return };
+        if self.settings.shows_similarity
+            && let Ok(value) = HeaderValue::from_str(&detail)
+        {
+            response.headers_mut().insert("x-cache-decision", value);
         }
+        response.extensions_mut().insert(Explanation(detail));
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which questions are the same, and whose they are.
 
 use std::{
-    fmt,
+    error, fmt,
     hash::{Hash, Hasher},
+    str::FromStr,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +11,10 @@ use sha2::{Digest as _, Sha256};
 /// What a question is known by: 256 bits of SHA-256 (FIPS 180-4) of its tenant and of all that its answer depends on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key([u8; 32]);
+
+/// A text is no [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKey(());
 
 /// What two questions must have in common for one's answer to be the other's, whatever they mean: 256 bits of the tenant, the
 /// model, the instructions, the tools, the parameters and all that was said before.
@@ -39,6 +44,38 @@ impl Hash for Key {
         state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
     }
 }
+
+impl fmt::Display for Key {
+    /// Writes all of it, in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Key {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NoKey(()));
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| NoKey(()))?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+// === impl NoKey ===
+
+impl fmt::Display for NoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key has 64 digits in hexadecimal")
+    }
+}
+
+impl error::Error for NoKey {}
 
 // === impl Scope ===
 
@@ -82,8 +119,9 @@ impl Mark {
         Self::named("tag", name)
     }
 
-    /// Returns its first bits.
-    pub(crate) const fn number(&self) -> u64 {
+    /// Returns its first bits: the class of a model in what a [`Semantic`](crate::Semantic) has learned.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
@@ -151,5 +189,23 @@ impl Hasher for KeyHasher {
 impl fmt::Debug for KeyHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyHasher").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        let mut hasher = KeyHasher::new();
+        hasher.write(b"x");
+        let key = Key::of(hasher);
+        let text = key.to_string();
+        assert_eq!(text.parse(), Ok(key));
+        assert_eq!(text.to_uppercase().parse(), Ok(key));
+        for wrong in ["", &text[1..], &text.replace(&text[..1], "+"), &format!("{text}0"), &"\u{e9}".repeat(32)] {
+            assert!(wrong.parse::<Key>().is_err(), "{wrong}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tower_layer::Layer;
 
 use crate::{
-    Bypass, Counts, Freshness, Key, Mark, Meaning, Pace, SemanticCache, Unfit,
+    Bypass, Counts, Freshness, Gone, Key, Mark, Meaning, Miss, Pace, SemanticCache, Unfit,
     record::RecordBounds,
     shared::{Background, Keeper, Shared},
     store::Bounds,
@@ -241,6 +241,18 @@ impl CacheHandle {
     pub fn counts(&self) -> Counts {
         let books = self.0.books();
         self.0.counters.read(books.store.len(), books.store.bytes())
+    }
+
+    /// Returns how many questions were passed on for this reason.
+    #[must_use]
+    pub fn missed_for(&self, why: Miss) -> u64 {
+        self.0.counters.missed(why).read()
+    }
+
+    /// Returns why answers are kept no more.
+    #[must_use]
+    pub fn gone(&self) -> Gone {
+        self.0.books().store.gone
     }
 
     /// Returns how many requests were left alone for this reason.

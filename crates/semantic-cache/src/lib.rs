@@ -118,7 +118,7 @@ pub use self::embed::{
 pub use self::embed::{LoadError, MiniLm, MiniLmModel};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
 pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
-pub use self::policy::{ErrorBound, Policy, PolicyError, SnapshotError};
+pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
 pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
 pub use self::text::{Guard, Guards, Text};
 pub use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant};
@@ -127,16 +127,16 @@ pub use self::{
     admit::{Admit, Draft, Unfit},
     ask::{Ask, Asked, Asking, ByQuestion, Bypass, Shape},
     body::ResponseBody,
-    by_meaning::ByMeaning,
-    counts::Counts,
+    by_meaning::{ByMeaning, MeaningCounts},
+    counts::{Counts, Gone},
     directives::Directives,
     freshness::Freshness,
     future::ResponseFuture,
-    key::{Key, KeyHasher, Mark, Scope},
+    key::{Key, KeyHasher, Mark, NoKey, Scope},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
     meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
     replay::Pace,
     service::SemanticCache,
     stored::Stored,
-    told::{CacheOutcome, Miss},
+    told::{CacheOutcome, Explanation, Miss, OnceCost},
 };

@@ -4,8 +4,8 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Key, Mark, Miss, SemanticCacheLayer, Tenant,
-    ask::Asking, freshness::Good, key::KeyHasher, store::Found,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, Mark, Miss, SemanticCacheLayer,
+    Tenant, ask::Asking, freshness::Good, key::KeyHasher, store::Found,
 };
 
 /// What is done with a request.
@@ -57,6 +57,9 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         let mut question = self.keeper.ask.ask(request, Asking::new(Mark::of_tenant(hasher)))?;
         if let Some(FreshFor(ttl)) = request.extensions().get() {
             question = question.fresh_for(*ttl);
+        }
+        if let Some(freshness) = request.extensions().get::<Freshness>() {
+            question = question.good_as(*freshness);
         }
         Ok(tagged(question, request.headers()))
     }

@@ -5,12 +5,14 @@ mod evidence;
 mod features;
 mod fit;
 mod learner;
+mod risk;
 mod snapshot;
 
 use std::{error, fmt};
 
 use crate::text::{Guard, Guards};
 
+pub use self::risk::Risk;
 pub use self::snapshot::SnapshotError;
 
 pub(crate) use self::features::{Candidate, Features, Record, Rival, Surroundings, vote};

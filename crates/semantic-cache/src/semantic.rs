@@ -14,7 +14,7 @@ use rand::Rng;
 use self::candidates::{NEIGHBOURS, candidates};
 use self::store::Store;
 use crate::index::Neighbour;
-use crate::policy::{Fitted, Learner, Mode, Policy, Refit, SnapshotError};
+use crate::policy::{Fitted, Learner, Mode, Policy, Refit, Risk, SnapshotError};
 
 pub use self::decision::{Decision, Reason, Ticket};
 pub use self::question::{Bounds, Question};
@@ -226,6 +226,20 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
     pub fn cut(&self, class: u64) -> Option<f64> {
         let fitted = self.learners.get(&self.class(class))?.fitted()?;
         Some(fitted.cut(0))
+    }
+
+    /// Returns how often answers of a class are wrong that are served, as far as something was learned.
+    #[must_use]
+    pub fn risk(&self, class: u64) -> Option<Risk> {
+        self.learners.get(&self.class(class))?.risk()
+    }
+
+    /// Returns the classes of which there is experience, in order: 64 at most, and class 0.
+    #[must_use]
+    pub fn classes(&self) -> Vec<u64> {
+        let mut classes: Vec<u64> = self.learners.keys().copied().collect();
+        classes.sort_unstable();
+        classes
     }
 
     /// Returns how many questions are remembered.

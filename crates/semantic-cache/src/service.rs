@@ -82,7 +82,6 @@ where
                 Call::pass(Oneshot::new(self.inner.clone(), request), why)
             }
             Plan::Fetch { question, born, miss, stale } => {
-                counters.misses.one();
                 debug!(outcome = "miss", reason = ?miss, "decided");
                 let errand = Errand { question, born, memo: None };
                 Call::fetch(self.inner.clone(), request, errand, miss, stale, layer)

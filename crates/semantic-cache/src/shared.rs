@@ -154,7 +154,7 @@ impl<A: Admit + Send + Sync + 'static> Keeper<A> {
         let gone = {
             let mut books = self.shared.books();
             let Books { store, rng } = &mut *books;
-            let span = self.freshness.span(question.ttl, rng);
+            let span = question.freshness.unwrap_or(self.freshness).span(question.ttl, rng);
             store.insert(&question, Arc::clone(&answer), born, span, now)
         };
         let gone = gone.map_err(|not| match not {

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::{
-    Asked, Key, Mark, Stored,
+    Asked, Gone, Key, Mark, Stored,
     epochs::Epochs,
     freshness::Span,
     queue::{Ghosts, Queue},
@@ -30,6 +30,7 @@ pub(crate) struct Store {
     ghosts: Ghosts,
     tallies: Tallies,
     pub(crate) epochs: Epochs,
+    pub(crate) gone: Gone,
     made: u64,
 }
 
@@ -102,6 +103,7 @@ impl Store {
             ghosts: Ghosts::default(),
             tallies: Tallies::default(),
             epochs: Epochs::new(bounds.marks),
+            gone: Gone::default(),
             made: 0,
         }
     }
@@ -125,6 +127,7 @@ impl Store {
         }
         if let Some(&old) = self.by_key.get(&question.key) {
             self.remove(old);
+            self.gone.replaced += 1;
         }
         let mut gone = 0;
         // Where a tenant may have all there is, what goes is for all to bear.
@@ -133,8 +136,10 @@ impl Store {
         {
             gone += u64::from(self.evict_of(&tenant));
         }
+        self.gone.for_tenant += gone;
         while self.bytes() + weight > self.bounds.bytes || self.len() >= self.bounds.entries {
             self.evict();
+            self.gone.for_room += 1;
             gone += 1;
         }
         let is_main = self.ghosts.take(&question.key);
@@ -150,7 +155,10 @@ impl Store {
         let epochs = &self.epochs;
         let entry = self.slots[slot as usize].entry.as_mut().expect("a key has an entry");
         let age = now.saturating_duration_since(entry.came);
-        if age >= entry.span.longest() || !epochs.is_valid(entry.born, &entry.marks) {
+        let (expired, valid) = (age >= entry.span.longest(), epochs.is_valid(entry.born, &entry.marks));
+        if expired || !valid {
+            self.gone.expired += u64::from(valid);
+            self.gone.forgotten += u64::from(!valid);
             self.remove(slot);
             return None;
         }
@@ -186,7 +194,9 @@ impl Store {
 
     /// Forgets one answer. Returns whether it was there.
     pub(crate) fn forget(&mut self, key: &Key) -> bool {
-        self.by_key.get(key).copied().map(|slot| self.remove(slot)).is_some()
+        let there = self.by_key.get(key).copied().map(|slot| self.remove(slot)).is_some();
+        self.gone.forgotten += u64::from(there);
+        there
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use buttress_core::{AnswerReport, Class};
+use buttress_core::{AnswerReport, Class, Usage};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{Bypass, ResponseBody, Stored, replay::Replay};
@@ -25,6 +25,17 @@ pub enum CacheOutcome {
     Bypassed(Bypass),
 }
 
+/// What an answer from the cache has once cost, where that is known; in the extensions of its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing else to it")]
+pub struct OnceCost(pub Usage);
+
+/// What was decided of a question by its [`Meaning`](crate::Meaning), and why; in the extensions of its response.
+///
+/// It holds no text, but numbers that help to find out what others have asked: it is for callers that are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation(pub(crate) Box<str>);
+
 /// Why a question was passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,6 +48,34 @@ pub enum Miss {
     Unwanted,
     /// There is one, and it cannot be given in the form that is asked for.
     Form,
+}
+
+// === impl Explanation ===
+
+impl Explanation {
+    /// Returns it as words and numbers that can stand in a header.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+// === impl Miss ===
+
+impl Miss {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Absent, Self::Expired, Self::Unwanted, Self::Form];
+
+    /// Returns the word for metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Expired => "expired",
+            Self::Unwanted => "unwanted",
+            Self::Form => "form",
+        }
+    }
 }
 
 // === impl CacheOutcome ===
@@ -116,12 +155,15 @@ pub(crate) fn response<B>(
     outcome.tell(headers, Some(seconds(fresh) - seconds(age)), shows_similarity);
     // Nothing was used for it, whatever it says of what it once cost.
     let report = AnswerReport::default();
-    report.count(buttress_core::Usage::default());
+    report.count(Usage::default());
     report.conclude(Class::SUCCESS);
     let extensions = response.extensions_mut();
     extensions.insert(report);
     extensions.insert(Class::SUCCESS);
     extensions.insert(outcome);
+    if let Some(usage) = answer.usage {
+        extensions.insert(OnceCost(usage));
+    }
     response
 }
 

@@ -10,6 +10,7 @@ use http::Request;
 use crate::{
     config::FailoverConfig,
     routes::Routes,
+    rules::Rules,
     tenants::{Tenants, Whose},
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Brief {
     tenants: Option<Tenants>,
     /// Whether answers are shared among the requests of one caller.
     shares: bool,
+    /// What is cached of which request, where anything is.
+    rules: Option<Rules>,
 }
 
 /// How much longer an attempt may take than its gate.
@@ -31,9 +34,15 @@ const BACKSTOP: Duration = Duration::from_secs(1);
 // === impl Brief ===
 
 impl Brief {
-    pub(crate) fn new(config: &FailoverConfig, routes: Routes, tenants: Option<Tenants>, shares: bool) -> Self {
+    pub(crate) fn new(
+        config: &FailoverConfig,
+        routes: Routes,
+        tenants: Option<Tenants>,
+        shares: bool,
+        rules: Option<Rules>,
+    ) -> Self {
         let FailoverConfig { stream_timeout, answer_timeout, .. } = *config;
-        Self { routes, stream_timeout, answer_timeout, hedges: config.hedge.is_some(), tenants, shares }
+        Self { routes, stream_timeout, answer_timeout, hedges: config.hedge.is_some(), tenants, shares, rules }
     }
 
     /// Tells who calls, how long an attempt may take, and which requests take alike long.
@@ -54,7 +63,10 @@ impl Brief {
                 Some(tenants) => tenants.whose(request.headers()),
                 None => Whose::by_key(request.headers()),
             };
-            if let Some(whose) = whose {
+            let model = call.model().unwrap_or_default();
+            let wants_its_own =
+                self.rules.as_ref().is_some_and(|rules| rules.treat(&mut request, model, whose.as_ref()));
+            if let Some(whose) = whose.filter(|_| !wants_its_own) {
                 request.extensions_mut().insert(whose);
             }
         }

@@ -2,28 +2,35 @@
 
 mod check;
 mod credential;
+mod embedder;
 mod endpoint;
 mod error;
 mod limits;
 mod probes;
 mod redis;
+mod rules;
 mod sections;
+mod semantic;
 mod sharing;
 mod target;
 mod tenants;
 
 use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path::Path, time::Duration};
 
+use http::HeaderValue;
 use serde::Deserialize;
 use toml::Spanned;
 
 use self::sections::duration;
 pub use self::{
+    embedder::{EmbedderAuth, EmbedderConfig, EmbedderKind},
     error::ConfigError,
     limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
     redis::RedisConfig,
+    rules::{Pattern, RuleConfig},
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
+    semantic::{JudgeKind, PolicyKind, SemanticConfig},
     sharing::{CacheConfig, CacheMode, CoalesceConfig},
     target::{TargetConfig, Upstream},
     tenants::{KeyHash, PriceConfig, TenantConfig},
@@ -69,6 +76,9 @@ pub struct Config {
     pub prices: BTreeMap<String, PriceConfig>,
     tenants: Vec<Spanned<TenantConfig>>,
     targets: Vec<Spanned<TargetConfig>>,
+    /// The key of the embedder, once it was looked up.
+    #[serde(skip)]
+    pub(crate) embedder_key: Option<HeaderValue>,
 }
 
 // === impl Config ===
@@ -93,6 +103,7 @@ impl Default for Config {
             prices: BTreeMap::new(),
             tenants: Vec::new(),
             targets: Vec::new(),
+            embedder_key: None,
         }
     }
 }
@@ -165,6 +176,17 @@ impl Config {
     pub fn book(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Book>, ConfigError> {
         let book = self.limits.as_ref().map(|limits| Book::new(self, limits, variable));
         book.transpose().map_err(|(key, says)| ConfigError::of_environment(key, says))
+    }
+
+    /// Looks up the key of the embedder, where there is one, by `variable`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the variable is not set, or does not hold what a header can carry. The error never shows the key.
+    pub fn keyed(mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let fault = |says| ConfigError::of_environment("cache.embedder.api_key_env".to_owned(), says);
+        self.embedder_key = self.cache.embedder.key(variable).map_err(fault)?;
+        Ok(self)
     }
 
     /// Returns the tenants.

@@ -10,15 +10,23 @@
 //! ```
 
 mod brief;
+mod cache_figures;
+mod cache_orders;
 pub mod config;
 pub mod demo;
 pub mod intake;
 mod learn;
+mod learned;
+mod ledger;
 mod limiting;
+mod meaning;
+mod meaning_figures;
+mod metrics;
 pub mod operator;
 mod probe;
 pub mod reload;
 mod routes;
+mod rules;
 pub mod server;
 mod sharing;
 pub mod stack;

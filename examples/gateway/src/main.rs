@@ -55,7 +55,7 @@ async fn serve_targets(path: &Path, args: &Args) -> Result<(), Failure> {
     let variable: fn(&str) -> Option<String> = |name| std::env::var(name).ok();
     let text = Config::text(path)?;
     let as_written = Config::parse(&text, &path.display().to_string())?;
-    let config = args.over(as_written.clone());
+    let config = args.over(as_written.clone()).keyed(variable)?;
     let upstreams = config.upstreams(variable)?;
     let (stack, operator) = stack::build(&config, &upstreams, config.book(variable)?)?;
     if args.check {
@@ -65,13 +65,18 @@ async fn serve_targets(path: &Path, args: &Args) -> Result<(), Failure> {
     }
     let gateway = bind(&config, stack).await?;
     let mut workers = workers(&operator);
+    if let Some(keeper) = operator.keeper(config.cache.semantic.state_every) {
+        workers.spawn(keeper);
+    }
     let admin = admin(config.admin, operator.clone(), &mut workers).await?;
     say(format_args!("listening on http://{}", gateway.addr()?));
     if let Some(admin) = &admin {
         say(format_args!("operators: http://{admin}/status.json"));
     }
-    workers.spawn(Reload::new(path, text, as_written, operator, variable).watch(Reload::EVERY));
-    Ok(gateway.serve(stop()).await?)
+    workers.spawn(Reload::new(path, text, as_written, operator.clone(), variable).watch(Reload::EVERY));
+    let served = gateway.serve(stop()).await;
+    operator.keep().await;
+    Ok(served?)
 }
 
 async fn demonstrate(args: &Args) -> Result<(), Failure> {

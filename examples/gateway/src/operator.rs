@@ -20,7 +20,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::Upstream, limiting::Limiting, probe::Asker, routes::Routes, sharing::Shares};
+use crate::{
+    cache_orders, config::Upstream, limiting::Limiting, probe::Asker, routes::Routes, sharing::Shares,
+    tenants::PriceList,
+};
 
 /// What an operator sees of the gateway, and does to it.
 #[derive(Clone)]
@@ -113,11 +116,48 @@ impl Operator {
         replaced.inspect_err(|_| self.routes.put_back(before))
     }
 
-    /// Makes the router for operators: `GET /status.json`, and `POST /targets/{name}/drain`, `/eject` (for five minutes),
+    /// Takes over what models cost, for what is told of what was saved.
+    pub(crate) fn reprice(&self, prices: PriceList) {
+        if let Some(kept) = &self.shares.cache {
+            kept.ledger.reprice(prices);
+        }
+    }
+
+    /// Returns how much the cache does that no caller waits for.
+    #[must_use]
+    pub fn in_background(&self) -> usize {
+        self.shares.cache.as_ref().map_or(0, |kept| kept.handle.in_background())
+    }
+
+    /// Returns the work that writes what the cache has learned to its file, now and then, where it does. It never completes.
+    #[must_use]
+    pub fn keeper(&self, every: Duration) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let meanings = self.shares.cache.as_ref()?.meanings.clone().filter(|meanings| meanings.state.is_some())?;
+        Some(async move {
+            let mut turns = tokio::time::interval(every.max(Duration::from_millis(1)));
+            turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                turns.tick().await;
+                meanings.save().await;
+            }
+        })
+    }
+
+    /// Writes what the cache has learned to its file, where it does: for the end of the process.
+    pub async fn keep(&self) {
+        if let Some(meanings) = self.shares.cache.as_ref().and_then(|kept| kept.meanings.as_ref()) {
+            meanings.save().await;
+        }
+    }
+
+    /// Makes the router for operators: `GET /status.json` and `/metrics`, `POST /cache/forget` and `/cache/bad`, and `POST /targets/{name}/drain`, `/eject` (for five minutes),
     /// `/weigh` (with `?weight=3`, or `{"weight":3}` as its body) and `/restore`. It asks nobody who they are, so it must not be reached from other machines.
     pub fn router(self) -> Router {
         Router::new()
             .route("/status.json", get(async |State(operator): State<Self>| Json(operator.status(Instant::now()))))
+            .route("/metrics", get(async |State(operator): State<Self>| operator.shares.metrics()))
+            .route("/cache/forget", post(cache_orders::forget))
+            .route("/cache/bad", post(cache_orders::bad))
             .route("/targets/{name}/{order}", post(order))
             .with_state(self)
     }

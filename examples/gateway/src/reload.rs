@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{Config, ConfigError, operator::Operator};
+use crate::{Config, ConfigError, operator::Operator, tenants::PriceList};
 
 /// Takes over an edited configuration while the gateway runs: its targets, tenants and prices, and what each tier may take. What
 /// else has changed needs a restart, and is told.
@@ -72,7 +72,7 @@ impl Reload {
     pub fn apply(&mut self, text: &str) -> Result<Applied, ConfigError> {
         let edited = Config::parse(text, &self.path.display().to_string())?;
         let (upstreams, book) = (edited.upstreams(self.variable)?, edited.book(self.variable)?);
-        let needs_restart = self.running.changed_for_good(&edited);
+        let (needs_restart, prices) = (self.running.changed_for_good(&edited), PriceList::new(&edited));
         let refused = |(key, says): (String, String)| ConfigError::of(&self.path, &key, says);
         let limits = edited.limits.filter(|_| !needs_restart.contains(&"limits"));
         if let (Some(callers), Some(limits)) = (&self.operator.callers, &limits) {
@@ -85,6 +85,7 @@ impl Reload {
             callers.replace(book, before, &limits);
             self.running.limits = Some(limits);
         }
+        self.operator.reprice(prices);
         Ok(Applied { targets: upstreams.len(), needs_restart })
     }
 

@@ -1,46 +1,73 @@
 //! What is answered once for several requests: those that ask the same at the same time, and those that ask it again.
 
+use std::sync::Arc;
+
 use axum::body::Body as AxumBody;
 use buttress_coalesce::{CoalesceHandle, CoalesceLayer, Joined, WholeRequest};
-use buttress_core::{BoxError, ByExtension, Payload, TransportError};
-use buttress_semantic_cache::{CacheHandle, CacheOutcome, Freshness, SemanticCacheLayer, llm::Conversations};
+use buttress_core::{BoxError, ByExtension, Payload, TransportError, Usage};
+use buttress_semantic_cache::{
+    Admit, Ask, Asked, Asking, Bypass, CacheHandle, CacheOutcome, Draft, SemanticCacheLayer, Stored, Unfit,
+    llm::Conversations,
+};
 use bytes::Bytes;
 use http::{Extensions, HeaderName, Request, Response, header};
 use http_body::Body;
-use serde_json::{Value, json};
-use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
+use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     config::{CacheConfig, CacheMode, CoalesceConfig, Config},
-    tenants::Whose,
+    ledger::{Ledger, Told},
+    meaning::Meanings,
+    rules::{Holder, Rules, Treatment, freshness},
+    stack::{BuildError, HttpClient},
+    tenants::{PriceList, Whose},
     unasked::without_usage,
 };
 
-pub(crate) type CacheLayer = SemanticCacheLayer<ByExtension<Whose>, Conversations>;
+type CacheLayer = SemanticCacheLayer<ByExtension<Holder>, Asks>;
 pub(crate) type Coalescing = CoalesceLayer<ByExtension<Whose>>;
 
 /// What is below the limits of callers, where answers are shared.
 pub(crate) type Shared = BoxCloneSyncService<Request<Payload>, Response<AxumBody>, TransportError>;
 
+/// Reads what is asked, as far as it may be cached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks(Conversations);
+
 /// The layers that share answers among the requests of one caller, where they are on.
 #[derive(Clone, Debug)]
 pub(crate) struct Sharing {
     coalesce: Option<Coalescing>,
-    cache: Option<CacheLayer>,
+    cache: Option<(CacheLayer, Kept)>,
+}
+
+/// What is known of the cache. Clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) handle: CacheHandle,
+    pub(crate) rules: Rules,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) meanings: Option<Meanings>,
 }
 
 /// What an operator sees of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shares {
-    coalesce: Option<CoalesceHandle>,
-    cache: Option<CacheHandle>,
+    pub(crate) coalesce: Option<CoalesceHandle>,
+    pub(crate) cache: Option<Kept>,
 }
 
 // === impl Sharing ===
 
 impl Sharing {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self { coalesce: config.coalesce.as_ref().map(coalesce), cache: cache(&config.cache) }
+    /// Makes what `config` says. The embedder is asked through `client`, if it is asked at all.
+    ///
+    /// # Errors
+    ///
+    /// Fails if questions that mean the same cannot be found as it says.
+    pub(crate) fn new(config: &Config, client: &HttpClient) -> Result<Self, BuildError> {
+        let cache = Rules::new(&config.cache).map(|rules| cache(config, rules, client)).transpose()?;
+        Ok(Self { coalesce: config.coalesce.as_ref().map(coalesce), cache })
     }
 
     /// Returns whether any answer is shared.
@@ -51,14 +78,20 @@ impl Sharing {
     pub(crate) fn shares(&self) -> Shares {
         Shares {
             coalesce: self.coalesce.as_ref().map(CoalesceLayer::handle),
-            cache: self.cache.as_ref().map(SemanticCacheLayer::handle),
+            cache: self.cache.as_ref().map(|(_, kept)| kept.clone()),
         }
     }
 
-    /// Takes the layer that gives answers again. What goes on with a broken answer stands around it: what two models wrote is the
-    /// answer of neither.
-    pub(crate) const fn take_cache(&mut self) -> Option<CacheLayer> {
-        self.cache.take()
+    /// Returns what is cached of which request, where anything is.
+    pub(crate) fn rules(&self) -> Option<Rules> {
+        self.cache.as_ref().map(|(_, kept)| kept.rules.clone())
+    }
+
+    /// Returns `inner` with answers that are given again, where any are. What goes on with a broken answer stands around it: what
+    /// two models wrote is the answer of neither.
+    pub(crate) fn cached(&mut self, inner: impl FnOnce() -> Shared) -> Option<Shared> {
+        let (layer, kept) = self.cache.take()?;
+        Some(boxed(Told::new(layer.layer(inner()), kept.ledger)))
     }
 
     /// Takes the layer that shares calls.
@@ -90,31 +123,22 @@ fn coalesce(config: &CoalesceConfig) -> Coalescing {
         .question(question.ignoring(header::AUTHORIZATION).ignoring(header::COOKIE))
 }
 
-fn cache(config: &CacheConfig) -> Option<CacheLayer> {
-    if config.mode == CacheMode::Off {
-        return None;
+fn cache(config: &Config, rules: Rules, client: &HttpClient) -> Result<(CacheLayer, Kept), BuildError> {
+    let cache = &config.cache;
+    let mut layer = SemanticCacheLayer::new(ByExtension::new(), Asks::new(cache))
+        .max_bytes(cache.max_bytes)
+        .max_entries(cache.max_entries)
+        .max_entry_bytes(cache.max_entry_bytes)
+        .max_tenant_bytes(cache.max_caller_bytes.unwrap_or(cache.max_bytes))
+        .freshness(freshness(cache, None))
+        .patience(cache.semantic.patience);
+    let meanings = (cache.most() == CacheMode::Semantic).then(|| Meanings::new(config, client)).transpose()?;
+    if let Some(meanings) = &meanings {
+        layer = layer.meaning(Arc::new(meanings.finder.clone()));
     }
-    let mut conversations = Conversations::new();
-    if config.sampled {
-        conversations = conversations.sampled();
-    }
-    if config.tools {
-        conversations = conversations.with_tools();
-    }
-    if config.media {
-        conversations = conversations.with_media();
-    }
-    if config.personal {
-        conversations = conversations.personal();
-    }
-    let freshness = Freshness::lasting(config.ttl).stale_if_error(config.stale_if_error.unwrap_or_default());
-    let layer = SemanticCacheLayer::new(ByExtension::new(), conversations)
-        .max_bytes(config.max_bytes)
-        .max_entries(config.max_entries)
-        .max_entry_bytes(config.max_entry_bytes)
-        .max_tenant_bytes(config.max_caller_bytes.unwrap_or(config.max_bytes))
-        .freshness(freshness);
-    Some(layer)
+    let ledger = Arc::new(Ledger::new(&rules, PriceList::new(config)));
+    let kept = Kept { handle: layer.handle(), rules, ledger, meanings };
+    Ok((layer, kept))
 }
 
 /// Returns whether an answer was made for another request, so that what it used is not what such an answer uses.
@@ -123,37 +147,47 @@ pub(crate) fn was_made_before(extensions: &Extensions) -> bool {
     extensions.get::<Joined>().is_some() || !extensions.get::<CacheOutcome>().is_none_or(is_new)
 }
 
-// === impl Shares ===
+// === impl Asks ===
 
-impl Shares {
-    /// Returns what the cache did so far, where there is one.
-    pub(crate) fn cache(&self) -> Option<Value> {
-        let counts = self.cache.as_ref()?.counts();
-        Some(json!({
-            "hits": counts.hits,
-            "stale_if_error": counts.stale_if_error,
-            "misses": counts.misses,
-            "bypassed": counts.bypassed,
-            "stored": counts.stored,
-            "unfit": counts.unfit,
-            "evicted": counts.evicted,
-            "entries": counts.entries,
-            "bytes": counts.bytes,
-        }))
+impl Asks {
+    fn new(config: &CacheConfig) -> Self {
+        let mut conversations = Conversations::new();
+        if config.sampled {
+            conversations = conversations.sampled();
+        }
+        if config.tools {
+            conversations = conversations.with_tools();
+        }
+        if config.media {
+            conversations = conversations.with_media();
+        }
+        if config.personal {
+            conversations = conversations.personal();
+        }
+        Self(conversations)
+    }
+}
+
+impl Ask<Request<Payload>> for Asks {
+    fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Asked, Bypass> {
+        match request.extensions().get::<Treatment>().map_or(CacheMode::Off, |treatment| treatment.mode) {
+            CacheMode::Off => Err(Bypass::Off),
+            CacheMode::Exact => self.0.ask(request, asking).map(Asked::exactly),
+            CacheMode::Semantic => self.0.ask(request, asking),
+        }
+    }
+}
+
+impl Admit for Asks {
+    fn admit(&self, question: &Asked, answer: &Draft) -> Result<Option<Usage>, Unfit> {
+        self.0.admit(question, answer)
     }
 
-    /// Returns how many calls were shared so far, where they are.
-    pub(crate) fn coalesced(&self) -> Option<Value> {
-        let counts = self.coalesce.as_ref()?.counts();
-        Some(json!({
-            "led": counts.led,
-            "joined": counts.joined,
-            "handed_over": counts.handed_over,
-            "promoted": counts.promoted,
-            "detached": counts.detached,
-            "full": counts.full,
-            "alone": counts.alone,
-            "under_way": counts.under_way,
-        }))
+    fn reshape(&self, question: &Asked, answer: &Arc<Stored>) -> Option<Arc<Stored>> {
+        self.0.reshape(question, answer)
+    }
+
+    fn words(&self, question: &Asked, answer: &Stored) -> Option<String> {
+        self.0.words(question, answer)
     }
 }

@@ -64,7 +64,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
     let limited = config.limits.as_ref().zip(book).map(|(limits, book)| limiting::build(limits, book)).transpose()?;
     let (callers, limiting) = limited.unzip();
     let tenants = limiting.as_ref().map(|limiting| limiting.tenants.clone());
-    let sharing = Sharing::new(config);
+    let sharing = Sharing::new(config, &client)?;
     let operator = Operator {
         targets: failover.handle(),
         routes: routes.clone(),
@@ -87,7 +87,7 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
         },
     };
     let expected = tenants.as_ref().map(Tenants::expected);
-    let brief = Brief::new(&config.failover, routes.clone(), tenants, sharing.is_on());
+    let brief = Brief::new(&config.failover, routes.clone(), tenants, sharing.is_on(), sharing.rules());
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
@@ -130,8 +130,8 @@ impl Edge {
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError> + 'static> + From<Bytes> + Send + 'static,
     {
-        match self.sharing.take_cache() {
-            Some(cache) => self.continued(boxed(cache.layer(boxed(inner))), continuing),
+        match self.sharing.cached(|| boxed(inner.clone())) {
+            Some(cached) => self.continued(cached, continuing),
             None => self.continued(inner, continuing),
         }
     }

@@ -25,13 +25,19 @@ pub struct Book {
     tenants: Vec<(Label, usize)>,
     by_name: HashMap<Label, usize>,
     by_key: HashMap<KeyHash, usize>,
-    prices: HashMap<String, PriceConfig>,
-    /// What stands before the `*` of their names, the longest first.
-    families: Vec<(String, PriceConfig)>,
-    dearest: Option<PriceConfig>,
+    prices: PriceList,
     assumed_output: u64,
     /// Where replicas share what they count.
     pub(crate) redis: Option<String>,
+}
+
+/// What models cost.
+#[derive(Clone, Debug)]
+pub(crate) struct PriceList {
+    exact: HashMap<String, PriceConfig>,
+    /// What stands before the `*` of their names, the longest first.
+    families: Vec<(String, PriceConfig)>,
+    dearest: Option<PriceConfig>,
 }
 
 /// What is found of a caller, in a request's extensions.
@@ -114,6 +120,12 @@ impl Tenants {
         book.tenants.iter().map(|(name, tier)| (name.clone(), self.fingerprint(name), *tier)).collect()
     }
 
+    /// Returns the tenant of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<Label> {
+        let name = Label::try_new(name).ok()?;
+        self.book.load().by_name.contains_key(&name).then_some(name)
+    }
+
     fn fingerprint(&self, name: &Label) -> Fingerprint {
         self.secret.of(name.as_str())
     }
@@ -153,7 +165,7 @@ impl Estimate<Request<Payload>> for Tenants {
         let assumed = book.assumed_output.saturating_mul(details.choices());
         let output = || self.expected.expect(model, &details, assumed);
         let output = if generates(call.operation()) == Some(true) { output() } else { 0 };
-        Costs::tokens(input, output).priced(book.price(model))
+        Costs::tokens(input, output).priced(book.prices.of(model))
     }
 }
 
@@ -205,18 +217,13 @@ impl Book {
             }
         }
         let strangers = if tenants.is_empty() { Strangers::Each } else { Strangers::Together };
-        let family = |(name, price): (&String, &PriceConfig)| Some((name.strip_suffix('*')?.to_owned(), *price));
-        let mut families: Vec<_> = config.prices.iter().filter_map(family).collect();
-        families.sort_by_key(|(family, _)| std::cmp::Reverse(family.len()));
         Ok(Self {
             by: limits.caller.clone(),
             strangers: limits.strangers.unwrap_or(strangers),
             by_name: tenants.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect(),
             tenants,
             by_key,
-            prices: config.prices.iter().map(|(name, price)| (name.clone(), *price)).collect(),
-            families,
-            dearest: config.prices.values().copied().reduce(PriceConfig::dearer),
+            prices: PriceList::new(config),
             assumed_output: limits.assumed_output.get(),
             redis,
         })
@@ -233,17 +240,36 @@ impl Book {
         };
         self.tenants.get(*at)
     }
-
-    /// Returns what a token of `model` costs: as much as of the dearest, where nothing is said of it.
-    fn price(&self, model: &str) -> Prices {
-        let family = || self.families.iter().find(|(family, _)| model.starts_with(family)).map(|(_, price)| price);
-        let price = self.prices.get(model).or_else(family).or(self.dearest.as_ref());
-        price.map_or_else(Prices::default, |price| price.prices())
-    }
 }
 
 impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Book").field("tenants", &self.tenants).finish_non_exhaustive()
+    }
+}
+
+// === impl PriceList ===
+
+impl PriceList {
+    pub(crate) fn new(config: &Config) -> Self {
+        let family = |(name, price): (&String, &PriceConfig)| Some((name.strip_suffix('*')?.to_owned(), *price));
+        let mut families: Vec<_> = config.prices.iter().filter_map(family).collect();
+        families.sort_by_key(|(family, _)| std::cmp::Reverse(family.len()));
+        Self {
+            exact: config.prices.iter().map(|(name, price)| (name.clone(), *price)).collect(),
+            families,
+            dearest: config.prices.values().copied().reduce(PriceConfig::dearer),
+        }
+    }
+
+    /// Returns what a token of `model` costs: as much as of the dearest, where nothing is said of it.
+    fn of(&self, model: &str) -> Prices {
+        self.known(model).or_else(|| Some(self.dearest?.prices())).unwrap_or_default()
+    }
+
+    /// Returns what a token of `model` costs, where that is said.
+    pub(crate) fn known(&self, model: &str) -> Option<Prices> {
+        let family = || self.families.iter().find(|(family, _)| model.starts_with(family)).map(|(_, price)| price);
+        self.exact.get(model).or_else(family).map(|price| price.prices())
     }
 }

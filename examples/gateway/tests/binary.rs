@@ -162,3 +162,35 @@ fn sighup_has_the_file_read_again_and_a_bad_edit_is_told_with_its_line() {
     process.connect();
     std::fs::remove_file(&path).expect("it is there");
 }
+
+#[test]
+fn what_the_cache_has_learned_is_written_when_it_stops() {
+    let path = |name: &str| std::env::temp_dir().join(format!("buttress-{}-{name}", std::process::id()));
+    let (file, learned) = (path("cache.toml"), path("learned.bin"));
+    let cache =
+        format!("[cache]\nmode = \"semantic\"\n[cache.semantic]\nstate_file = {:?}\n", learned.display().to_string());
+    let target = "[[targets]]\nname = \"a\"\nurl = \"http://127.0.0.1:9/v1\"\ndialect = \"openai\"\n";
+    std::fs::write(&file, format!("{cache}{target}")).expect("a temporary file can be written");
+    let mut command = Command::new(BINARY);
+    command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&file).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the gateway starts");
+    let mut printed = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+    assert_ne!(out.read_line(&mut printed).expect("it is text"), 0, "it says where it listens");
+    let mut process = Process { child, printed };
+
+    let mut stream = process.connect();
+    let body = r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"How do I reset the password of my account?"}]}"#;
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nconnection: close";
+    write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers in text");
+    assert!(answer.starts_with("HTTP/1.1 50"), "no target is there: {answer}");
+    process.signal("-TERM");
+    assert!(process.child.wait().expect("it ends").success());
+    let written = std::fs::read(&learned).expect("it is written");
+    [&file, &learned].into_iter().for_each(|path| std::fs::remove_file(path).expect("it is there"));
+    assert!(written.starts_with(b"buttress gateway, learned, 1\nlexical@1/512 same-text\n"), "{written:?}");
+    let holds = |text: &str| written.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(!holds("password"), "no text is in it");
+}

@@ -57,6 +57,42 @@ const EVERY_KEY: &str = r#"
     tools = true
     media = true
     personal = true
+    stale_while_revalidate = "1m"
+    explain_to = ["acme"]
+    [[cache.rules]]
+    name = "faq"
+    mode = "semantic"
+    models = ["gpt-4o*"]
+    paths = ["/v1/chat/completions"]
+    tenants = ["acme"]
+    ttl = "1m"
+    stale_while_revalidate = "2m"
+    stale_if_error = "3m"
+    shared = true
+    [cache.semantic]
+    policy = "error-bound"
+    max_error_rate = 0.02
+    audits = 0.1
+    embedder = "http"
+    judge = "similar"
+    judge_similarity = 0.95
+    patience = "100ms"
+    min_words = 2
+    max_bytes = 1_000_000
+    max_entries = 1_000
+    state_file = "buttress-learned-by-no-test"
+    state_every = "10s"
+    [cache.embedder]
+    url = "http://127.0.0.1:9/v1/embeddings"
+    model = "small"
+    dimensions = 512
+    name_dimensions = true
+    api_key_env = "EMBED_KEY"
+    auth = "api-key"
+    version = "2"
+    timeout = "80ms"
+    call_timeout = "2s"
+    batch = 16
     [coalesce]
     max_bytes = 65_536
     [limits]
@@ -91,9 +127,15 @@ const EVERY_KEY: &str = r#"
     models = { "gpt-4o" = "my-deployment" }
 "#;
 
-#[test]
-fn every_key_can_be_set() {
+#[tokio::test]
+async fn every_key_can_be_set() {
     let config = Config::parse(EVERY_KEY, "gateway.toml").unwrap();
+    let missing = config.clone().keyed(|_| None).unwrap_err().to_string();
+    assert!(
+        missing.starts_with("environment: cache.embedder.api_key_env: the environment variable `EMBED_KEY` is not set")
+    );
+    let config = config.keyed(|_| Some("s3cret".to_owned())).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"), "a key is not printed");
     assert_eq!(config.failover.stream_timeout, Duration::from_millis(250));
     let upstreams = config.upstreams(|name| (name == "AZURE_KEY").then(|| "s3cret".to_owned())).unwrap();
     assert_eq!(upstreams[0].target.region().unwrap().as_str(), "eastus");
@@ -225,7 +267,7 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
             "[failover.hedge]\nextra_percent = 0",
             &["failover.hedge.extra_percent: `0` is out of range", "from 1 to 100"],
         ),
-        ("[cache]\nmode = \"semantic\"", &["gateway.toml:2:8: cache.mode: ", "`semantic`", "`off` or `exact`"]),
+        ("[cache]\nmode = \"fuzzy\"", &["gateway.toml:2:8: cache.mode: ", "`fuzzy`", "`exact`, `semantic`"]),
         ("[cache]\nttl = \"0s\"", &["gateway.toml:2:7: cache.ttl: `0s` is too short"]),
         ("[cache]\nmax_bytes = 0", &["gateway.toml:2:13: cache.max_bytes: ", "nonzero"]),
         (
@@ -342,4 +384,104 @@ fn a_variable_that_is_not_set_is_named() {
 fn a_file_that_is_not_there_is_named() {
     let error = Config::read("/no/such/file.toml".as_ref()).unwrap_err().to_string();
     assert!(error.starts_with("/no/such/file.toml: "), "{error}");
+}
+
+#[test]
+fn a_fault_in_the_cache_is_told_with_its_key_and_what_is_allowed() {
+    let rule = "[[cache.rules]]\nname = \"a\"\nmode = \"exact\"\n";
+    for (text, says) in [
+        (
+            "[cache]\nmode = \"fuzzy\"\n",
+            "gateway.toml:2:8: cache.mode: unknown variant `fuzzy`, expected one of `off`, `exact`, `semantic`",
+        ),
+        ("[cache]\nttl = \"soon\"\n", "cache.ttl: `soon` is not a time"),
+        ("[cache]\nexplain_to = [\"nobody\"]\n", "cache.explain_to: `nobody` is no tenant"),
+        ("[[cache.rules]]\nmode = \"exact\"\n", "cache.rules[0]: missing field `name`"),
+        ("[[cache.rules]]\nname = \"a\"\n", "cache.rules[0]: missing field `mode`"),
+        (
+            "[[cache.rules]]\nname = \"default\"\nmode = \"exact\"\n",
+            "cache.rules[0].name: `default` is the name of another",
+        ),
+        (&format!("{rule}{rule}"), "cache.rules[1].name: `a` is the name of another rule"),
+        (&format!("{rule}models = [\"a*b\"]\n"), "cache.rules[0].models[0]: `a*b` is neither a name nor the beginning"),
+        (&format!("{rule}tenants = [\"acme\"]\n"), "cache.rules[0].tenants: `acme` is no tenant"),
+        (&format!("{rule}ttl = \"0s\"\n"), "cache.rules[0].ttl: `0s` is too short"),
+        ("[[cache.rules]]\nname = \"a\"\nmode = \"off\"\nshared = true\n", "cache.rules[0].mode: `off` keeps nothing"),
+        (
+            "[cache.semantic]\npolicy = \"best\"\n",
+            "cache.semantic.policy: unknown variant `best`, expected one of `threshold`, `error-bound`",
+        ),
+        (
+            "[cache.semantic]\nthreshold = 0.9\n",
+            "cache.semantic.threshold: means nothing without policy = \"threshold\"",
+        ),
+        (
+            "[cache.semantic]\npolicy = \"threshold\"\nthreshold = 0.5\n",
+            "cache.semantic.threshold: `0.5` is out of range, allowed is what is from 0.8 to 1",
+        ),
+        ("[cache.semantic]\nmax_error_rate = nan\n", "cache.semantic.max_error_rate: `NaN` is out of range"),
+        ("[cache.semantic]\naudits = 0\n", "cache.semantic.audits"),
+        (
+            "[cache.semantic]\njudge_similarity = 0.9\n",
+            "cache.semantic.judge_similarity: means nothing without judge = \"similar\"",
+        ),
+        ("[cache.semantic]\nmax_entries = 0\n", "cache.semantic.max_entries"),
+        (
+            "[cache.semantic]\npolicy = \"threshold\"\nstate_file = \"x\"\n",
+            "cache.semantic.state_file: means nothing with",
+        ),
+        ("[cache.semantic]\nstate_file = \"/\"\n", "cache.semantic.state_file: `/` is no name of a file"),
+        (
+            "[cache.semantic]\nembedder = \"word2vec\"\n",
+            "cache.semantic.embedder: unknown variant `word2vec`, expected one of `lexical`, `minilm`, `http`",
+        ),
+        ("[cache.embedder]\nmodel = \"x\"\n", "cache.embedder: means nothing with embedder = \"lexical\""),
+        ("[cache.semantic]\nembedder = \"http\"\n", "cache.embedder.url: must be given for embedder = \"http\""),
+        (&http("model = \"m\"\n"), "cache.embedder.dimensions: must be given"),
+        (
+            &http("model = \"m\"\ndimensions = 99999\n"),
+            "cache.embedder.dimensions: `99999` is out of range, allowed is 1 to 16384",
+        ),
+        (
+            &http("model = \"m\"\ndimensions = 3\napi_key_env = \"sk-proj-1\"\n"),
+            "cache.embedder.api_key_env: `api_key_env`: must be the name of an environment variable",
+        ),
+        (&http("directory = \"x\"\n"), "cache.embedder.directory: means nothing with embedder = \"http\""),
+        (&http("").replace("http://h/e", "h"), "cache.embedder.model: must be given"),
+        (
+            &http("model = \"m\"\ndimensions = 3\n").replace("http://h/e", "http://u:p@h/e"),
+            "cache.embedder.url: must be an address with its path and no user",
+        ),
+    ] {
+        let error = error(&format!("{text}{TARGET}"));
+        assert!(error.contains(says), "{text}: {error}");
+        assert!(!error.contains("sk-proj-1"), "{error}");
+    }
+}
+
+fn http(more: &str) -> String {
+    format!("[cache.semantic]\nembedder = \"http\"\n[cache.embedder]\nurl = \"http://h/e\"\n{more}")
+}
+
+#[test]
+fn a_model_in_this_process_needs_its_directory_and_a_build_that_has_it() {
+    let text =
+        |more: &str| format!("[cache]\nmode = \"semantic\"\n[cache.semantic]\nembedder = \"minilm\"\n{more}{TARGET}");
+    if cfg!(feature = "minilm") {
+        assert!(error(&text("")).contains("cache.embedder.directory: must be given for embedder = \"minilm\""));
+        let config = Config::parse(&text("[cache.embedder]\ndirectory = \"/nowhere\"\n"), "gateway.toml").unwrap();
+        let error = stack::build(&config, &config.upstreams(|_| None).unwrap(), None).unwrap_err().to_string();
+        assert!(error.starts_with("configuration: cache.embedder.directory: `/nowhere`: config.json"), "{error}");
+    } else {
+        let says = "cache.semantic.embedder: `minilm` is not in this build: build the gateway with `--features minilm`";
+        assert!(error(&text("")).contains(says));
+    }
+}
+
+#[test]
+fn what_is_learned_needs_a_directory_to_be_kept_in() {
+    let settings = "[cache]\nmode = \"semantic\"\n[cache.semantic]\nstate_file = \"/nowhere/learned\"\n";
+    let config = Config::parse(&format!("{settings}{TARGET}"), "gateway.toml").unwrap();
+    let error = stack::build(&config, &config.upstreams(|_| None).unwrap(), None).unwrap_err().to_string();
+    assert_eq!(error, "configuration: cache.semantic.state_file: there is no directory `/nowhere`");
 }

@@ -8,8 +8,8 @@ import { launch, simulators } from "./sim.js";
 export const [BROKEN, NEXT] = ["eastus", "westeurope"];
 const REGIONS = [BROKEN, NEXT, "swedencentral"];
 
-/** Starts three regions, and gives what starts a gateway in front of them that has known no failure yet. */
-export async function regions() {
+/** Starts three regions, and gives what starts a gateway in front of them that has known no failure yet, with more settings. */
+export async function regions(...more) {
   const { targets, stop } = await simulators(REGIONS);
   const config = REGIONS.flatMap((name) => [
     `[[targets]]\nname = "${name}"\ndialect = "openai"\nurl = "${targets[name].url}/v1"`,
@@ -19,7 +19,7 @@ export async function regions() {
     '[failover]\nstream_timeout = "500ms"\nanswer_timeout = "500ms"\n[streams]\nidle = "500ms"\n[probes]\nevery = "off"';
   const folder = await mkdtemp(join(tmpdir(), "buttress-sdk-"));
   const file = join(folder, "gateway.toml");
-  await writeFile(file, ['shutdown_grace = "100ms"', limits, ...config].join("\n"));
+  await writeFile(file, ['shutdown_grace = "100ms"', limits, ...more, ...config].join("\n"));
   return {
     targets,
     async gateway() {

@@ -53,6 +53,23 @@ pub(super) fn cut(scored: &mut [Scored], requests: f64, target: f64) -> f64 {
     cut
 }
 
+/// Of `scored`, which are served from the score `cut` on: how many are answered wrongly, by the best guess, and at most, as sure as
+/// [`cut`] is. Sorts them, the highest first.
+pub(super) fn wrong_from(scored: &mut [Scored], cut: f64) -> (f64, f64) {
+    scored.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
+    let (mut wrong, mut variance, mut start) = (0.0, 0.0, 0);
+    for stratum in monotone(strata(scored)) {
+        let rate = ((stratum.wrong + 0.5) / (stratum.judged + 1.0)).min(1.0);
+        let spread = rate * (1.0 - rate) / (stratum.judged + 1.0);
+        let served = scored[start..stratum.end].iter().take_while(|request| request.score >= cut);
+        let part: f64 = served.map(|request| request.weight).sum();
+        wrong += part * rate;
+        variance += part * part * spread;
+        start = stratum.end;
+    }
+    (wrong, wrong + DEVIATIONS * variance.sqrt())
+}
+
 fn strata(scored: &[Scored]) -> Vec<Stratum> {
     let mut strata = Vec::new();
     let empty = Stratum { requests: 0.0, judged: 0.0, wrong: 0.0, end: 0 };
@@ -119,6 +136,15 @@ mod tests {
         // Not more than may all be wrong.
         assert!(cut(&mut requests(0.0, 0), 1000.0, 0.05) > 0.95);
         assert!(cut(&mut [], 0.0, 0.05).is_infinite());
+    }
+
+    #[test]
+    fn what_is_served_from_the_cut_on_is_wrong_no_more_often_than_is_allowed() {
+        let mut scored = requests(0.5, 5);
+        let cut = cut(&mut scored, 1000.0, 0.05);
+        let (wrong, most) = wrong_from(&mut scored, cut);
+        assert!(wrong > 0.0 && wrong < most && most <= 50.0, "{wrong} {most}");
+        assert_eq!(wrong_from(&mut scored, f64::INFINITY), (0.0, 0.0), "nothing is served");
     }
 
     #[test]

@@ -145,6 +145,10 @@ impl Refit {
 // === impl Fitted ===
 
 impl Fitted {
+    pub(super) const fn model(&self) -> &Model {
+        &self.model
+    }
+
     pub(crate) fn score(&self, features: &Features) -> f64 {
         self.model.score(features)
     }

@@ -65,6 +65,18 @@ pub(super) struct Compared {
 // === impl Reason ===
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Similar,
+        Self::Learned,
+        Self::Unknown,
+        Self::TooFar,
+        Self::Uncertain,
+        Self::Vetoed,
+        Self::Quarantined,
+        Self::BelowCaller,
+    ];
+
     /// Returns its name, for labels of metrics and fields of events.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use buttress_semantic_cache::{Admit, Ask, Asked, Asking, Bypass, Key, Learn, Meaning, Memo, Seek, Shelf, Sought};
+use buttress_semantic_cache::{
+    Admit, Ask, Asked, Asking, Bypass, Explanation, Key, Learn, Meaning, Memo, Reason, Seek, Shelf, Sought,
+};
 use std::hash::Hash as _;
 
 use super::*;
@@ -139,7 +141,12 @@ mod by_vectors {
         let like = bench.send(request("t", "please How do i  reset my account password", "")).await;
         assert_eq!((like.cache(), like.text()), ("semantic-hit", "by mail".into()));
         assert!(like.header("x-cache-decision").starts_with("reason=similar; similarity=0.9"));
+        let told = like.head.extensions.get::<Explanation>().expect("it is told to layers further out");
+        assert_eq!(told.as_str(), like.header("x-cache-decision"));
         assert_eq!(bench.probe.calls(), 1);
+        assert_eq!((meaning.decided_for(Reason::Unknown), meaning.decided_for(Reason::Similar)), (1, 1));
+        let short = bench.send(request("t", "please yes", "")).await;
+        assert_eq!((short.header("x-cache-decision"), meaning.counts().too_short), ("reason=too-short", 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,6 +194,7 @@ mod by_vectors {
         let bench = Bench::of(&layer(Words).meaning(Arc::new(meaning.clone())));
         bench.probe.always(says("an answer"));
         let mut served = 0;
+        assert!(meaning.with_memory(|memory| memory.classes().is_empty()));
         for number in 0..120_u32 {
             let marks = ["", "!", "?", " ?", " !"][number as usize % 5];
             let text =
@@ -195,5 +203,14 @@ mod by_vectors {
             settle(&bench.cache).await;
         }
         assert!(served > 50, "{served}");
+        let counts = meaning.counts();
+        assert!(counts.audits > 5 && counts.audits_right == counts.audits, "{counts:?}");
+        assert_eq!((counts.audits_wrong, counts.not_embedded), (0, 0));
+        assert_eq!(u64::from(served), meaning.decided_for(Reason::Similar));
+        assert_eq!(
+            meaning.with_memory(|memory| (memory.classes(), memory.risk(0))),
+            (vec![0], None),
+            "nothing was wrong yet"
+        );
     }
 }

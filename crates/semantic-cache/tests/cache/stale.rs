@@ -1,6 +1,6 @@
 //! Answers that are fresh no more.
 
-use buttress_semantic_cache::CacheOutcome;
+use buttress_semantic_cache::{CacheOutcome, Miss};
 
 use super::*;
 
@@ -96,4 +96,29 @@ async fn what_is_the_callers_own_fault_is_not_covered_up() {
     assert_eq!(bench.ask("q", "").await.head.status, 400);
     bench.probe.always(Reply::status(503));
     assert_eq!(bench.ask("q", "no-cache").await.head.status, 503, "nor what the caller did not want");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_says_for_itself_how_long_its_answers_are_good_and_it_is_told_why_they_are_gone() {
+    let bench = Bench::new();
+    bench.probe.always(says("an answer"));
+    let freshness = Freshness::lasting(MINUTE).jitter_percent(0).stale_while_revalidate(MINUTE);
+    let ask = async |body: &str| {
+        let mut request = request("t", body, "");
+        request.extensions_mut().insert(freshness);
+        let answer = bench.send(request).await;
+        settle(&bench.cache).await;
+        answer.cache().to_owned()
+    };
+    assert_eq!(ask("q").await, "miss");
+    tokio::time::advance(MINUTE).await;
+    assert_eq!(ask("q").await, "stale");
+    tokio::time::advance(2 * MINUTE).await;
+    assert_eq!(ask("q").await, "miss");
+    assert_eq!(ask("p").await, "miss");
+    bench.cache.forget_everything();
+    assert_eq!(ask("p").await, "miss");
+    let gone = bench.cache.gone();
+    assert_eq!((gone.replaced, gone.expired, gone.forgotten, gone.for_room, gone.for_tenant), (1, 1, 1, 0, 0));
+    assert_eq!((bench.cache.missed_for(Miss::Absent), bench.cache.counts().misses), (4, 4));
 }

@@ -38,7 +38,8 @@ impl Config {
         if self.targets.is_empty() {
             return Err((None, "targets".to_owned(), "at least one [[targets]] table is needed".to_owned()));
         }
-        self.cache.check().map_err(|(key, says)| (None, key, says))?;
+        let is_tenant = |name: &str| self.tenants().any(|tenant| tenant.name.as_str() == name);
+        self.cache.check(is_tenant).map_err(|(key, says)| (None, key, says))?;
         self.check_tenants()?;
         let mut names = HashSet::new();
         for (i, target) in self.targets.iter().enumerate() {

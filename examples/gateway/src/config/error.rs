@@ -35,6 +35,11 @@ impl ConfigError {
         Self { file: "environment".to_owned(), place: None, key, says }
     }
 
+    /// Says what is wrong with `key`, wherever it is.
+    pub(crate) fn of_key(key: String, says: String) -> Self {
+        Self { file: "configuration".to_owned(), place: None, key, says }
+    }
+
     /// Says what is wrong with the file at `path`, or with `key` in it.
     pub(crate) fn of(path: &Path, key: &str, says: String) -> Self {
         Self { file: path.display().to_string(), place: None, key: key.to_owned(), says }

@@ -4,18 +4,26 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use serde::Deserialize;
 
-use super::sections::{duration, optional_duration};
+use super::{
+    embedder::EmbedderConfig,
+    rules::RuleConfig,
+    sections::{duration, optional_duration},
+    semantic::SemanticConfig,
+};
 
 /// What is answered again to who asks it again.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// Which questions are taken to be the same.
+    /// Which questions are taken to be the same, where no rule says otherwise.
     pub mode: CacheMode,
     /// How long an answer is given again, give or take a tenth.
     #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
+    /// For how long after that it is still given, while a new one is fetched.
+    #[serde(deserialize_with = "optional_duration")]
+    pub stale_while_revalidate: Option<Duration>,
     /// For how long after that it is still given, where every target fails.
     #[serde(deserialize_with = "optional_duration")]
     pub stale_if_error: Option<Duration>,
@@ -35,10 +43,18 @@ pub struct CacheConfig {
     pub media: bool,
     /// Whether also what seems to be personal.
     pub personal: bool,
+    /// What is otherwise for some models, paths or tenants. The first that matches counts.
+    pub rules: Vec<RuleConfig>,
+    /// The tenants that may ask why they were answered as they were; `*` for everybody.
+    pub explain_to: Vec<String>,
+    /// How questions are found that mean the same.
+    pub semantic: SemanticConfig,
+    /// Where the vectors of questions come from.
+    pub embedder: EmbedderConfig,
 }
 
 /// Which questions are taken to be the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CacheMode {
@@ -47,6 +63,8 @@ pub enum CacheMode {
     Off,
     /// Those that are the same in every word and setting.
     Exact,
+    /// Also those that mean the same, as far as is known.
+    Semantic,
 }
 
 /// That identical requests of one caller, made at the same time, share one call.
@@ -69,6 +87,7 @@ impl Default for CacheConfig {
         Self {
             mode: CacheMode::Off,
             ttl: Duration::from_secs(3_600),
+            stale_while_revalidate: None,
             stale_if_error: None,
             max_bytes: bytes(64 * 1_024),
             max_entries: NonZeroUsize::new(100_000).expect("100,000 are not 0"),
@@ -78,20 +97,37 @@ impl Default for CacheConfig {
             tools: false,
             media: false,
             personal: false,
+            rules: Vec::new(),
+            explain_to: Vec::new(),
+            semantic: SemanticConfig::default(),
+            embedder: EmbedderConfig::default(),
         }
     }
 }
 
 impl CacheConfig {
-    /// Returns what is wrong, with its key: what could never be kept would be looked for in vain.
-    pub(super) fn check(&self) -> Result<(), (String, String)> {
+    /// Returns the most that is done for any question.
+    #[must_use]
+    pub fn most(&self) -> CacheMode {
+        self.rules.iter().map(|rule| rule.mode).fold(self.mode, CacheMode::max)
+    }
+
+    /// Returns what is wrong, with its key. `is_tenant` knows the names of tenants.
+    pub(super) fn check(&self, is_tenant: impl Fn(&str) -> bool) -> Result<(), (String, String)> {
+        // What could never be kept would be looked for in vain.
         let holds = self.max_caller_bytes.unwrap_or(self.max_bytes).min(self.max_bytes);
-        if self.max_entry_bytes <= holds {
-            return Ok(());
+        if self.max_entry_bytes > holds {
+            let says =
+                format!("`{}` is more than is kept of all answers, or for one caller, `{holds}`", self.max_entry_bytes);
+            return Err(("cache.max_entry_bytes".to_owned(), says));
         }
-        let says =
-            format!("`{}` is more than is kept of all answers, or for one caller, `{holds}`", self.max_entry_bytes);
-        Err(("cache.max_entry_bytes".to_owned(), says))
+        RuleConfig::check_all(&self.rules, &is_tenant)?;
+        if let Some(nobody) = self.explain_to.iter().find(|name| *name != "*" && !is_tenant(name)) {
+            let says = format!("`{nobody}` is no tenant, allowed are names of [[tenants]], and `*` for everybody");
+            return Err(("cache.explain_to".to_owned(), says));
+        }
+        self.semantic.check()?;
+        self.embedder.check(self.semantic.embedder)
     }
 }
 

@@ -1,0 +1,170 @@
+//! How questions are found that mean the same.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use buttress_semantic_cache::{Bounds, ErrorBound, Policy, PolicyError};
+use serde::Deserialize;
+
+use super::{embedder::EmbedderKind, sections::duration};
+
+/// How questions are found that mean the same.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SemanticConfig {
+    /// What decides whether an answer is given.
+    pub policy: PolicyKind,
+    /// How alike two questions must be, from 0.8 to 1, for `threshold`: 0.95.
+    pub threshold: Option<f64>,
+    /// What share of requests may be answered wrongly, from 0.001 to 0.2, for `error-bound`: 0.01.
+    pub max_error_rate: Option<f64>,
+    /// What share of the answers that are given is checked, from 0.01 to 0.5, for `error-bound`: 0.05.
+    pub audits: Option<f64>,
+    /// What makes vectors of questions.
+    pub embedder: EmbedderKind,
+    /// What says whether two answers come to the same.
+    pub judge: JudgeKind,
+    /// How alike two answers must be for the judge `similar`, from 0.5 to 1: 0.9.
+    pub judge_similarity: Option<f64>,
+    /// How long a call waits for the search before the two run side by side.
+    #[serde(deserialize_with = "duration")]
+    pub patience: Duration,
+    /// How many words of content a question must have.
+    pub min_words: usize,
+    /// How many bytes the memory of questions takes, about.
+    pub max_bytes: NonZeroUsize,
+    /// How many questions are remembered.
+    pub max_entries: NonZeroUsize,
+    /// Where what was learned is kept beyond the end of the process.
+    pub state_file: Option<PathBuf>,
+    /// How often it is written, if anything was learned.
+    #[serde(deserialize_with = "duration")]
+    pub state_every: Duration,
+}
+
+/// What decides whether an answer is given to a question that means the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PolicyKind {
+    /// How alike the questions are.
+    Threshold,
+    /// What was learned from judged answers.
+    #[default]
+    #[serde(alias = "error_bound")]
+    ErrorBound,
+}
+
+/// What says whether two answers come to the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum JudgeKind {
+    /// That they are the same but for case and white space; if not, they do not.
+    #[default]
+    #[serde(alias = "same_text")]
+    SameText,
+    /// That they are the same JSON.
+    #[serde(alias = "same_json")]
+    SameJson,
+    /// That their vectors are alike, and their numbers, names and denials the same.
+    Similar,
+}
+
+type Wrong = (String, String);
+
+// === impl SemanticConfig ===
+
+impl Default for SemanticConfig {
+    fn default() -> Self {
+        Self {
+            policy: PolicyKind::default(),
+            threshold: None,
+            max_error_rate: None,
+            audits: None,
+            embedder: EmbedderKind::default(),
+            judge: JudgeKind::default(),
+            judge_similarity: None,
+            patience: Duration::from_millis(50),
+            min_words: 3,
+            max_bytes: NonZeroUsize::new(64 << 20).expect("64 MiB are not 0"),
+            max_entries: NonZeroUsize::new(100_000).expect("100,000 are not 0"),
+            state_file: None,
+            state_every: Duration::from_secs(60),
+        }
+    }
+}
+
+impl SemanticConfig {
+    /// Returns the policy.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value is out of its range, which [`Config::parse`](super::Config::parse) has refused.
+    pub fn policy(&self) -> Result<Policy, PolicyError> {
+        match self.policy {
+            PolicyKind::Threshold => Policy::threshold(self.threshold.unwrap_or(0.95) as f32),
+            PolicyKind::ErrorBound => {
+                let bound = ErrorBound::new(self.max_error_rate.unwrap_or(0.01))?;
+                Ok(Policy::error_bound(match self.audits {
+                    Some(share) => bound.audits(share)?,
+                    None => bound,
+                }))
+            }
+        }
+    }
+
+    /// Returns how much is remembered.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { entries: self.max_entries.get(), bytes: self.max_bytes.get(), ..Bounds::default() }
+    }
+
+    /// Returns how alike two answers must be that the judge `similar` calls equal.
+    #[must_use]
+    pub fn judge_similarity(&self) -> f32 {
+        self.judge_similarity.unwrap_or(0.9) as f32
+    }
+
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        let by_threshold = self.policy == PolicyKind::Threshold;
+        let wrong = |key: &str, says: String| Err((format!("cache.semantic.{key}"), says));
+        for (key, value, least, most, counts, with) in [
+            ("threshold", self.threshold, 0.8, 1.0, by_threshold, "policy = \"threshold\""),
+            ("max_error_rate", self.max_error_rate, 0.001, 0.2, !by_threshold, "policy = \"error-bound\""),
+            ("audits", self.audits, 0.01, 0.5, !by_threshold, "policy = \"error-bound\""),
+            (
+                "judge_similarity",
+                self.judge_similarity,
+                0.5,
+                1.0,
+                self.judge == JudgeKind::Similar,
+                "judge = \"similar\"",
+            ),
+        ] {
+            let Some(value) = value else { continue };
+            if !counts {
+                return wrong(key, format!("means nothing without {with}"));
+            }
+            // Written so that what is no number is refused.
+            if !(least..=most).contains(&value) {
+                return wrong(key, format!("`{value}` is out of range, allowed is what is from {least} to {most}"));
+            }
+        }
+        if self.min_words > MOST_WORDS {
+            return wrong("min_words", format!("`{}` is out of range, allowed is 0 to {MOST_WORDS}", self.min_words));
+        }
+        match &self.state_file {
+            Some(_) if by_threshold => {
+                wrong("state_file", "means nothing with policy = \"threshold\", which learns nothing".to_owned())
+            }
+            Some(file) if file.file_name().is_none() => {
+                wrong("state_file", format!("`{}` is no name of a file", file.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Longer questions are seldom the same.
+const MOST_WORDS: usize = 100;
