@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     Admit,
     fleet::Fleet,
-    latency::PeakEwma,
+    latency::Pace,
     member::Member,
     story::Story,
     vitals::{Share, Standing},
@@ -54,7 +54,7 @@ pub(crate) enum Domains {
 pub(crate) struct Up<'a> {
     pub(crate) member: &'a Arc<Member>,
     pub(crate) share: Share,
-    pub(crate) latency: PeakEwma,
+    pub(crate) pace: Pace,
 }
 
 // === impl Wish ===
@@ -90,9 +90,9 @@ impl<'a> Candidates<'a> {
         let candidates = *self;
         let members = candidates.fleet.members().get(range).unwrap_or_default().iter();
         members.filter(move |member| candidates.is_open(member, domains)).filter_map(move |member| {
-            let (standing, latency) = member.look(candidates.now);
+            let (standing, pace) = member.look(candidates.now);
             match standing {
-                Standing::Up(share) if !candidates.wish.spares(share) => Some(Up { member, share, latency }),
+                Standing::Up(share) if !candidates.wish.spares(share) => Some(Up { member, share, pace }),
                 _ => None,
             }
         })

@@ -81,10 +81,10 @@ impl<'a> Choice<'a> {
         let all = 0..self.among.fleet.members().len();
         let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
         match (self.policy, self.among.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.among.now).unwrap_or(0.0)),
+            (Policy::Nearest, _) => least(ups(), |up| up.pace.latency(self.among.now).unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
-                least(ups().filter(|up| up.member.target().cost() == price), |up| self.cost(up))
+                self.least_loaded(ups().filter(|up| up.member.target().cost() == price))
             }
             (Policy::RoundRobin, _) => {
                 let first = (dice % all.len().max(1) as u64) as usize;
@@ -116,11 +116,11 @@ impl<'a> Choice<'a> {
             // Another one: the rest of the circle has n - 1.
             let second = (first + 1 + below(mix(dice), n - 1)) % n;
             let one = |at: usize| self.among.ups(range.start + at..range.start + at + 1, domains).next();
-            if let Some(member) = least(one(first).into_iter().chain(one(second)), |up| self.cost(up)) {
+            if let Some(member) = self.least_loaded(one(first).into_iter().chain(one(second))) {
                 return Some(member);
             }
         }
-        least(self.among.ups(range, domains), |up| self.cost(up))
+        self.least_loaded(self.among.ups(range, domains))
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
@@ -170,8 +170,26 @@ impl<'a> Choice<'a> {
         Some(member)
     }
 
-    fn cost(&self, up: &Up<'_>) -> f64 {
-        up.member.cost(up.share.factor(), &up.latency, self.among.now)
+    /// Returns the member where one request more costs least; one that is in doubt instead of one that is not only now and
+    /// then.
+    fn least_loaded(&self, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
+        /// One request in so many sees how a target is by now that is in doubt.
+        const LOOKS: usize = 150;
+        let mut best = [None, None];
+        for up in ups {
+            let cost = up.member.cost(up.share.factor(), &up.pace, self.among.now);
+            let best = &mut best[usize::from(up.pace.is_in_doubt())];
+            if best.is_none_or(|(least, _)| cost < least) {
+                *best = Some((cost, up.member));
+            }
+        }
+        match best {
+            [Some((cost, well)), Some((less, in_doubt))] => {
+                let looks = || below(self.dice.roll(), LOOKS) == 0;
+                Some(if less < cost && looks() { in_doubt } else { well })
+            }
+            [well, in_doubt] => well.or(in_doubt).map(|(_, member)| member),
+        }
     }
 }
 

@@ -15,6 +15,14 @@ pub(crate) struct PeakEwma {
     at: Option<Instant>,
 }
 
+/// How long a target takes: as measured, and no less than is known by attempts that lagged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) measured: PeakEwma,
+    /// In seconds. `None` if it is not in doubt.
+    pub(crate) at_least: Option<f64>,
+}
+
 // === impl PeakEwma ===
 
 impl PeakEwma {
@@ -39,11 +47,29 @@ impl PeakEwma {
     }
 
     fn fade(&self, now: Instant) -> f64 {
-        let elapsed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let part = elapsed.as_secs_f64() / Self::TAU.as_secs_f64();
-        // Most are asked again within milliseconds, where three terms of the series are as good, and cost a tenth.
-        if part < 1e-3 { 1.0 - part + part * part / 2.0 } else { (-part).exp() }
+        faded(self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at)))
     }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// Returns how long it takes at `now`, in seconds, or `None` if nothing is known.
+    pub(crate) fn latency(&self, now: Instant) -> Option<f64> {
+        let measured = self.measured.value(now);
+        self.at_least.map_or(measured, |at_least| Some(measured.unwrap_or(0.0).max(at_least)))
+    }
+
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.at_least.is_some()
+    }
+}
+
+/// Returns what part is left of what was known so long ago.
+pub(crate) fn faded(elapsed: Duration) -> f64 {
+    let part = elapsed.as_secs_f64() / PeakEwma::TAU.as_secs_f64();
+    // Most are asked again within milliseconds, where three terms of the series are as good, and cost a tenth.
+    if part < 1e-3 { 1.0 - part + part * part / 2.0 } else { (-part).exp() }
 }
 
 #[cfg(test)]

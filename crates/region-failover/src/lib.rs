@@ -46,7 +46,10 @@
 //!     whole load. The first success wins; the other attempt is dropped, and stands in the trail as cancelled. If one fails,
 //!     the other goes on; if both do, the walk goes on. A second attempt is one of the allowance, and costs at most 2 % more
 //!     load; there is none while a fifth of the last 128 requests were slow, before 100 were seen, or while the request's
-//!     body is still on its way.
+//!     body is still on its way. A target whose requests are slow more often in a row than by chance once in ten thousand
+//!     times is in doubt: each further one counts as a latency twice as long, up to 256 times. [`Policy::Balanced`] and
+//!     [`Policy::Cheapest`] then send it one request in 150 at most in the place of a target that is in no doubt, until one or
+//!     two of them are answered in time.
 //!
 //! 14. No more requests are sent to a target than it said that it can take ([`Headroom::fewest`]) until that limit returns,
 //!     those counted that are on their way. The next ones go elsewhere.
@@ -130,6 +133,7 @@ mod call;
 mod candidates;
 mod choice;
 mod credentials;
+mod doubt;
 mod ended;
 mod error;
 mod fleet;

@@ -16,7 +16,7 @@ use crate::{
     HealthPolicy, Stance,
     credentials::Credentials,
     ended::Ended,
-    latency::PeakEwma,
+    latency::{Pace, PeakEwma},
     load::Load,
     vitals::{Rests, Standing, Vitals},
     weight::Weight,
@@ -32,6 +32,8 @@ pub(crate) struct Member {
     under_way: Load,
     /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
     is_measured: AtomicBool,
+    /// Whether requests have lagged there, so that nothing is locked where none has.
+    has_lagged: AtomicBool,
     vitals: Mutex<Vitals>,
 }
 
@@ -41,8 +43,9 @@ impl Member {
     pub(crate) fn new(target: Target, policy: HealthPolicy) -> Self {
         let credentials = Credentials::of(&target);
         let vitals = Mutex::new(Vitals::new(PeakEwma::new(), credentials.len()));
-        let (weight, under_way, is_measured) = (Weight::of(&target), Load::new(), AtomicBool::new(false));
-        Self { target, credentials, policy, weight, under_way, is_measured, vitals }
+        let (weight, under_way) = (Weight::of(&target), Load::new());
+        let (is_measured, has_lagged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { target, credentials, policy, weight, under_way, is_measured, has_lagged, vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
@@ -53,11 +56,12 @@ impl Member {
         let known = |name: &Label| self.target.credentials().iter().position(|other| other == name);
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
+        let has_lagged = AtomicBool::new(vitals.doubt.is_any());
         let vitals = Mutex::new(vitals);
         let weight = self.weight.renewed(&target);
         // What is under way under the old facts is counted there, and ends there.
         let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
-        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, vitals }
+        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, has_lagged, vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -150,9 +154,9 @@ impl Member {
     }
 
     /// Returns how the target stands, and how long it takes: all that a choice needs, at the price of one look.
-    pub(crate) fn look(&self, now: Instant) -> (Standing, PeakEwma) {
+    pub(crate) fn look(&self, now: Instant) -> (Standing, Pace) {
         let vitals = self.vitals();
-        (vitals.standing(&self.policy, now), vitals.latency)
+        (vitals.standing(&self.policy, now), vitals.pace(now))
     }
 
     /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.
@@ -177,11 +181,11 @@ impl Member {
 
     /// Returns what a request more would cost there: its latency, times what is under way, by its weight. A target that was
     /// never measured costs nothing while nothing is under way, so that it is measured, and much as soon as something is.
-    pub(crate) fn cost(&self, factor: f64, latency: &PeakEwma, now: Instant) -> f64 {
+    pub(crate) fn cost(&self, factor: f64, pace: &Pace, now: Instant) -> f64 {
         const UNKNOWN: f64 = 1e3;
         let pending = f64::from(self.pending());
         let weight = f64::from(self.weight().get()) * factor.max(1e-3);
-        match latency.value(now) {
+        match pace.latency(now) {
             Some(latency) => (latency + 1e-6) * (pending + 1.0) / weight,
             None if pending == 0.0 => 0.0,
             None => UNKNOWN * pending / weight,
@@ -190,7 +194,7 @@ impl Member {
 
     /// Returns the measured latency in seconds, if there is one.
     pub(crate) fn latency(&self, now: Instant) -> Option<f64> {
-        self.vitals().latency.value(now)
+        self.vitals().pace(now).latency(now)
     }
 
     /// Claims the one request that may be sent to a target that is out, if it is time for it.
@@ -253,6 +257,24 @@ impl Member {
         let mut vitals = self.vitals();
         if vitals.latency.value(now).is_some_and(|known| known < waited.as_secs_f64()) {
             vitals.latency.observe(waited, now);
+        }
+    }
+
+    /// Notes that an attempt that began at `begun` was slow: it took `time`, or was overtaken by then. `by_chance` in a row
+    /// befall a target that is well.
+    pub(crate) fn lagged(&self, begun: Instant, time: Duration, by_chance: u32, now: Instant) {
+        let mut vitals = self.vitals();
+        let known = vitals.latency.value(now).unwrap_or(0.0).max(time.as_secs_f64());
+        vitals.doubt.lagged(begun, known, by_chance, now);
+        self.has_lagged.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that an attempt that began at `begun` was answered in time.
+    pub(crate) fn kept_up(&self, begun: Instant) {
+        if self.has_lagged.load(Ordering::Relaxed) {
+            let mut vitals = self.vitals();
+            vitals.doubt.kept_up(begun);
+            self.has_lagged.store(vitals.doubt.is_any(), Ordering::Relaxed);
         }
     }
 

@@ -5,13 +5,20 @@ use std::time::Duration;
 use buttress_core::{Headroom, Label};
 use tokio::time::Instant;
 
-use crate::{HealthPolicy, health::Health, latency::PeakEwma, window::Window};
+use crate::{
+    HealthPolicy,
+    doubt::Doubt,
+    health::Health,
+    latency::{Pace, PeakEwma},
+    window::Window,
+};
 
 /// What changes of what is known of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Vitals {
     pub(crate) health: Health,
     pub(crate) latency: PeakEwma,
+    pub(crate) doubt: Doubt,
     /// It asked to be left alone until then, or cannot serve anybody until then.
     pub(crate) parked: Option<Instant>,
     /// The models it says it does not have, each until a time.
@@ -109,6 +116,7 @@ impl Vitals {
         Self {
             health: Health::new(),
             latency,
+            doubt: Doubt::NONE,
             parked: None,
             gone: Vec::new(),
             stance: Stance::InService,
@@ -118,6 +126,10 @@ impl Vitals {
             credentials: vec![None; credentials],
             spare: None,
         }
+    }
+
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
+        Pace { measured: self.latency, at_least: self.doubt.at_least(now) }
     }
 
     pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
