@@ -63,7 +63,15 @@ impl<'a> Choice<'a> {
     }
 
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let all = 0..self.among.fleet.members().len();
+        let members = self.among.fleet.members();
+        let all = 0..members.len();
+        // Almost always the first takes up its whole load, and no dice are needed.
+        if self.policy == Policy::Ordered
+            && let Some(up) = members.first().and_then(|first| self.among.up(first, domains))
+            && up.share.ease >= 1.0
+        {
+            return Some(up.member);
+        }
         match (self.policy, self.among.wish.key) {
             (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
             (Policy::Weighted, _) => self.weighted(|| self.among.ups(all.clone(), domains)),
@@ -81,7 +89,7 @@ impl<'a> Choice<'a> {
         let all = 0..self.among.fleet.members().len();
         let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
         match (self.policy, self.among.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.pace.latency(self.among.now).unwrap_or(0.0)),
+            (Policy::Nearest, _) => least(ups(), |up| up.member.pace(self.among.now).latency.unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
                 self.least_loaded(ups().filter(|up| up.member.target().cost() == price))
@@ -109,14 +117,16 @@ impl<'a> Choice<'a> {
     fn better_of_two(&self, range: Range<usize>, domains: Domains) -> Option<&'a Arc<Member>> {
         /// How often two are drawn before all are looked at.
         const DRAWS: u32 = 3;
-        let n = range.len();
+        let level = self.among.fleet.members().get(range.clone()).unwrap_or_default();
+        let n = level.len();
         for _ in 0..if n > 2 { DRAWS } else { 0 } {
             let dice = self.dice.roll();
             let first = below(dice, n);
-            // Another one: the rest of the circle has n - 1.
-            let second = (first + 1 + below(mix(dice), n - 1)) % n;
-            let one = |at: usize| self.among.ups(range.start + at..range.start + at + 1, domains).next();
-            if let Some(member) = self.least_loaded(one(first).into_iter().chain(one(second))) {
+            // Another one: there are n - 1.
+            let second = below(mix(dice), n - 1);
+            let second = if second < first { second } else { second + 1 };
+            let one = |at: usize| self.among.up(level.get(at)?, domains);
+            if let Some(member) = self.least_loaded([one(first), one(second)].into_iter().flatten()) {
                 return Some(member);
             }
         }
@@ -177,8 +187,9 @@ impl<'a> Choice<'a> {
         const LOOKS: usize = 150;
         let mut best = [None, None];
         for up in ups {
-            let cost = up.member.cost(up.share.factor(), &up.pace, self.among.now);
-            let best = &mut best[usize::from(up.pace.is_in_doubt())];
+            let pace = up.member.pace(self.among.now);
+            let cost = up.member.cost(up.share.factor(), pace);
+            let best = &mut best[usize::from(pace.in_doubt)];
             if best.is_none_or(|(least, _)| cost < least) {
                 *best = Some((cost, up.member));
             }

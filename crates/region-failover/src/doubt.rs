@@ -54,9 +54,17 @@ impl Doubt {
         self.run > 0
     }
 
+    /// Returns whether so many have lagged that it is no chance.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.run > self.by_chance
+    }
+
     /// Returns what the target takes at least at `now`, in seconds; `None` if there is no doubt.
     pub(crate) fn at_least(&self, now: Instant) -> Option<f64> {
-        let doublings = self.run.checked_sub(self.by_chance).filter(|more| *more > 0)?;
+        if !self.is_in_doubt() {
+            return None;
+        }
+        let doublings = self.run - self.by_chance;
         let elapsed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         Some(self.at_least * f64::from(1_u32 << doublings.min(Self::DOUBLINGS)) * faded(elapsed))
     }

@@ -107,6 +107,11 @@ impl Health {
         matches!(self.at(policy, now), State::Up | State::Starting { .. })
     }
 
+    /// Returns whether it is up whatever the time.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// Returns whether one request may be sent to see how the target is, and counts it as sent.
     pub(crate) fn probe(&mut self, policy: &HealthPolicy, now: Instant) -> bool {
         let state = self.at(policy, now);

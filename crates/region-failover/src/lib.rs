@@ -138,6 +138,7 @@ mod ended;
 mod error;
 mod fleet;
 mod future;
+mod glance;
 mod handle;
 mod health;
 mod health_policy;
