@@ -28,6 +28,7 @@ pub(crate) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     /// Chooses a target; `None` if none of those that were not tried may be asked now.
+    #[inline]
     pub(crate) fn make(&self) -> Option<&'a Arc<Member>> {
         if let Some(member) = self.due() {
             return Some(member);
@@ -53,6 +54,7 @@ impl<'a> Choice<'a> {
     }
 
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
+    #[inline]
     fn due(&self) -> Option<&'a Arc<Member>> {
         let Wish { story, repeatable, fresh, .. } = self.among.wish;
         if !repeatable || !fresh {
@@ -62,6 +64,7 @@ impl<'a> Choice<'a> {
         (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
     }
 
+    #[inline]
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let members = self.among.fleet.members();
         let all = 0..members.len();
@@ -105,6 +108,7 @@ impl<'a> Choice<'a> {
     }
 
     /// Envoy's levels, and in the level that the dice name, the better of two.
+    #[inline]
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let levels = self.among.fleet.levels();
         let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now) };
@@ -182,6 +186,7 @@ impl<'a> Choice<'a> {
 
     /// Returns the member where one request more costs least; one that is in doubt instead of one that is not only now and
     /// then.
+    #[inline]
     fn least_loaded(&self, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
         /// One request in so many sees how a target is by now that is in doubt.
         const LOOKS: usize = 150;

@@ -38,6 +38,7 @@ impl Ended<'_> {
     }
 
     /// Changes what is known of the target.
+    #[inline]
     pub(crate) fn tell(&self, vitals: &mut Vitals, policy: &HealthPolicy, rests: &Rests, now: Instant) {
         let nanos = vitals.count_nanos(now);
         let asked = self.class.hint.after.map(|after| after.min(rests.longest));

@@ -38,6 +38,7 @@ impl Glance {
     }
 
     /// Shows what has become of `vitals`.
+    #[inline]
     pub(crate) fn show(&self, vitals: &Vitals) {
         if !vitals.is_plain() {
             self.score.store(0, Ordering::Relaxed);

@@ -53,6 +53,7 @@ impl Health {
         Self { score: 1.0, run: 0, state: State::Up }
     }
 
+    #[inline]
     pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
         self.score += (1.0 - self.score) * Self::WEIGHT;
         self.run = 0;

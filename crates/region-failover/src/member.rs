@@ -79,11 +79,13 @@ impl Member {
     }
 
     /// Returns the target as it is to be asked with each of its credentials, or as it is where there is nothing to choose.
+    #[inline]
     pub(crate) fn faces(&self) -> &[Target] {
         self.credentials.faces(&self.target)
     }
 
     /// Chooses the credential for a request that may go to the target as `open` says.
+    #[inline]
     pub(crate) fn face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> Option<usize> {
         if self.credentials.len() == 0 {
             return open(&self.target).then_some(0);
@@ -121,6 +123,7 @@ impl Member {
     }
 
     /// Returns its weight beside the others.
+    #[inline]
     pub(crate) fn weight(&self) -> NonZeroU32 {
         self.weight.get()
     }
@@ -129,10 +132,12 @@ impl Member {
         self.weight.set(weight);
     }
 
+    #[inline]
     pub(crate) fn pending(&self) -> u32 {
         self.under_way.all()
     }
 
+    #[inline]
     pub(crate) fn began(&self) {
         self.under_way.began();
     }
@@ -143,11 +148,13 @@ impl Member {
     }
 
     /// Notes that a request is over whose answer had not begun.
+    #[inline]
     pub(crate) fn left_unanswered(&self) {
         self.under_way.left_unanswered();
     }
 
     /// Takes one of the requests that the target can take by its own word. Returns whether there was one.
+    #[inline]
     pub(crate) fn claim(&self, now: Instant) -> bool {
         if !self.is_measured.load(Ordering::Relaxed) {
             return true;
@@ -165,6 +172,7 @@ impl Member {
         }
     }
 
+    #[inline]
     pub(crate) fn standing(&self, now: Instant) -> Standing {
         match self.glance.score() {
             Some(score) => Standing::Up(Share { score, ease: 1.0, scarce: None }),
@@ -173,6 +181,7 @@ impl Member {
     }
 
     /// Returns how long the target takes.
+    #[inline]
     pub(crate) fn pace(&self, now: Instant) -> Pace {
         match self.glance.score() {
             Some(_) => Pace { latency: self.glance.latency(now), in_doubt: false },
@@ -202,6 +211,7 @@ impl Member {
 
     /// Returns what a request more would cost there: its latency, times what is under way, by its weight. A target that was
     /// never measured costs nothing while nothing is under way, so that it is measured, and much as soon as something is.
+    #[inline]
     pub(crate) fn cost(&self, factor: f64, pace: Pace) -> f64 {
         const UNKNOWN: f64 = 1e3;
         let pending = f64::from(self.pending());
@@ -226,6 +236,7 @@ impl Member {
     }
 
     /// Notes what an attempt came to, and what follows for the next ones. Returns whether it may be asked no more, or again.
+    #[inline]
     pub(crate) fn note(&self, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
         let (policy, mut vitals) = (&self.policy, self.change());
         let was_up = vitals.is_plain() || {

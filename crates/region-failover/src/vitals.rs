@@ -132,6 +132,7 @@ impl Vitals {
     }
 
     /// Returns whether it simply serves with all of its weight, whatever the time: it stands by its score alone.
+    #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.stance == Stance::InService
             && self.parked.is_none()
@@ -165,12 +166,14 @@ impl Vitals {
     }
 
     /// Returns the nanoseconds until `now`, which are counted from there if they were not before.
+    #[inline]
     pub(crate) fn count_nanos(&mut self, now: Instant) -> u64 {
         self.since.get_or_insert(now);
         self.nanos(now)
     }
 
     /// Notes a success at `now`, in `nanos`.
+    #[inline]
     pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant, nanos: u64) {
         self.health.succeeded(policy, now);
         self.window.count(false, nanos);

@@ -28,6 +28,7 @@ impl Window {
         Self { since: None, now: none, before: none }
     }
 
+    #[inline]
     pub(crate) fn count(&mut self, failed: bool, now: u64) {
         // Almost always it goes on.
         if self.since.is_none_or(|since| now.saturating_sub(since) >= Self::STRETCH) {
