@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
+    Attempt, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
     TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::{
     Affinity, HedgeRoute, RegionFailoverLayer,
     aim::{Aim, UnderWay},
+    attending::attending,
     candidates::{Candidates, Wish},
     choice::Choice,
     ended::Ended,
@@ -197,8 +198,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         };
         let now = Instant::now();
         if let (Verdict::Success, Some(Ok(response))) = (class.verdict, result) {
-            let attend = || -> Arc<dyn Attend> { Arc::clone(&under_way.to.member) as _ };
-            under_way.goes_on = R::Mark::report(response).is_some_and(|report| report.attend(attend()));
+            let report = R::Mark::report(response);
+            under_way.goes_on = report.is_some_and(|report| report.attend(attending(&under_way.to)));
         }
         let headroom = result.and_then(|result| R::Mark::headroom(result.ok()?));
         let to = &under_way.to;

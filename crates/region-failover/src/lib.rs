@@ -67,8 +67,8 @@
 //!     is given [says which](buttress_core::Target::credential). One that is dead or has no quota left is left alone by itself,
 //!     and another one of the same target may be tried at once; the target and its failure domain have not failed. Where
 //!     [each has limits of its own](buttress_core::Target::with_limits_by_credential), they are used in turn, and one that is over
-//!     its rate is left alone by itself too. Any other failure is the target's. What the end of a body tells later is the
-//!     target's as well.
+//!     its rate is left alone by itself too. So it is where the end of a body tells it later. Any other failure is the
+//!     target's.
 //!
 //! # When it refuses
 //!
@@ -129,6 +129,7 @@
 
 mod affinity;
 mod aim;
+mod attending;
 mod call;
 mod candidates;
 mod choice;

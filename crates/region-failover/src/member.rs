@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use buttress_core::{Attend, Class, Label, Target, Verdict};
+use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
@@ -147,6 +147,11 @@ impl Member {
         self.under_way.answered();
     }
 
+    /// Notes that an answer that had begun is over.
+    pub(crate) fn left(&self) {
+        self.under_way.left();
+    }
+
     /// Notes that a request is over whose answer had not begun.
     #[inline]
     pub(crate) fn left_unanswered(&self) {
@@ -258,6 +263,13 @@ impl Member {
         !(was_up && vitals.is_up(policy, now))
     }
 
+    /// Notes that an answer that was noted at its head was served to its end.
+    pub(crate) fn served(&self, now: Instant) {
+        let mut vitals = self.change();
+        let nanos = vitals.count_nanos(now);
+        vitals.succeeded(&self.policy, now, nanos);
+    }
+
     /// Parks the target for `time`: nothing is left of what it may be asked.
     pub(crate) fn park(&self, time: Duration, now: Instant) {
         self.change().park(time, now);
@@ -358,32 +370,10 @@ impl Drop for Change<'_> {
     }
 }
 
-// === impl Attend ===
-
-impl Attend for Member {
-    fn concluded(&self, class: Class) {
-        let (policy, now, mut vitals) = (&self.policy, Instant::now(), self.change());
-        if class.verdict == Verdict::Success {
-            // How long it took to its head is noted already, and nobody waits for the rest.
-            let nanos = vitals.count_nanos(now);
-            vitals.succeeded(policy, now, nanos);
-            return;
-        }
-        drop(vitals);
-        // Whose credential it was is not known any more.
-        let ended = Ended::later(class);
-        self.note(&Rests::DEFAULT, &ended, now);
-    }
-
-    fn ended(&self) {
-        self.under_way.left();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buttress_core::{Headroom, Outcome, RetryHint, Room};
+    use buttress_core::{Attend as _, Class, Headroom, Outcome, RetryHint, Room, Verdict};
 
     const RESTS: Rests = Rests::DEFAULT;
 
