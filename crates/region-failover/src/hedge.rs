@@ -13,6 +13,9 @@ use crate::sketch::Sketch;
 ///
 /// 95th percentile of the time to the head of an answer, over 100 samples at least; 2 % more load at most; none while more
 /// than a fifth of the requests of late took longer than the percentile.
+///
+/// What is hedged also tells which target is slow, if it is slower than the times of a single target differ by themselves: the
+/// [crate docs](crate) say what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hedge {
     pub(crate) percentile: u8,
