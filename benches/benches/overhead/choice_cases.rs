@@ -1,4 +1,7 @@
 //! The choice among few targets and among many, beside that of tower's load balancer.
+//!
+//! A layer with a single target has nothing to choose: what the others cost beyond it is the choice, and the rest is what it
+//! takes to try a target, to be able to try another one, and to learn from what it came to.
 
 use std::{
     cell::RefCell,
@@ -67,6 +70,8 @@ fn among(title: &'static str, targets: u32) -> Group<u64> {
     Group::new(title, || 7, "bare", Bare)
         .case("tower::balance::p2c, pending requests", pending)
         .case("tower::balance::p2c, peak-EWMA", measured)
+        .case("buttress RegionFailoverLayer, one target", failover(1, Policy::Ordered).layer(Bare))
+        .promise(0)
         .case("buttress RegionFailoverLayer, ordered", failover(targets, Policy::Ordered).layer(Bare))
         .promise(0)
         .case("buttress RegionFailoverLayer, balanced", failover(targets, Policy::Balanced).layer(Bare))

@@ -37,6 +37,7 @@ impl Aim {
         &self.member.faces()[self.face]
     }
 
+    #[inline]
     pub(crate) fn under_way(self) -> UnderWay {
         self.member.began();
         UnderWay { to: self, finished: false, goes_on: false }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, Attend, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
+    Attempt, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
     TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::{
     Affinity, HedgeRoute, RegionFailoverLayer,
     aim::{Aim, UnderWay},
+    attending::attending,
     candidates::{Candidates, Wish},
     choice::Choice,
     ended::Ended,
@@ -34,8 +35,6 @@ pub(crate) struct Keys {
 pub(crate) struct Call<S, R, W, C, M, Saved> {
     pub(crate) service: S,
     pub(crate) layer: Arc<RegionFailoverLayer<R, W, C, M>>,
-    /// The targets there were when the request came.
-    fleet: Arc<Fleet>,
     pub(crate) saved: Saved,
     pub(crate) story: Story,
     pub(crate) keys: Keys,
@@ -65,8 +64,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         story: Story,
         keys: Keys,
     ) -> Self {
-        let fleet = layer.settings.shared.fleet();
-        Self { service, layer, fleet, saved, story, keys, walk: Walk::new(), slow: Slow::Unasked }
+        Self { service, layer, saved, story, keys, walk: Walk::new(), slow: Slow::Unasked }
     }
 
     /// Begins with `first`, which stays where it is if the request has to wait; `waited` tells since when it did so already.
@@ -129,7 +127,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     where
         R: Replay<Req, Saved = Saved>,
     {
-        let choice = self.choice(self.is_repeatable(), beside, now);
+        let fleet = self.layer.settings.shared.fleet_for_now();
+        let choice = self.choice(&fleet, self.is_repeatable(), beside, now);
         loop {
             let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
             // Another request may just have taken the last that there was. Then this target is no choice any more.
@@ -148,7 +147,13 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved)
     }
 
-    pub(crate) fn choice<'a>(&'a self, repeatable: bool, beside: Option<&'a Target>, now: Instant) -> Choice<'a> {
+    pub(crate) fn choice<'a>(
+        &'a self,
+        fleet: &'a Fleet,
+        repeatable: bool,
+        beside: Option<&'a Target>,
+        now: Instant,
+    ) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
             story: &self.story,
@@ -159,7 +164,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             repeatable,
             beside,
         };
-        let among = Candidates { fleet: &self.fleet, admit: settings.admit.as_deref(), wish, now };
+        let among = Candidates { fleet, admit: settings.admit.as_deref(), wish, now };
         let (dice, shedding) = (&settings.shared.dice, &settings.shared.shedding);
         Choice { among, policy: settings.policy, dice, shedding }
     }
@@ -193,8 +198,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         };
         let now = Instant::now();
         if let (Verdict::Success, Some(Ok(response))) = (class.verdict, result) {
-            let attend = || -> Arc<dyn Attend> { Arc::clone(&under_way.to.member) as _ };
-            under_way.goes_on = R::Mark::report(response).is_some_and(|report| report.attend(attend()));
+            let report = R::Mark::report(response);
+            under_way.goes_on = report.is_some_and(|report| report.attend(attending(&under_way.to)));
         }
         let headroom = result.and_then(|result| R::Mark::headroom(result.ok()?));
         let to = &under_way.to;
@@ -283,7 +288,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         // A refusal of a layer further in says nothing of the target that the layer does not know itself.
         if !matches!(outcome, Outcome::Refused(_)) && to.member.note(&self.layer.settings.rests, ended, now) {
-            self.fleet.changed();
+            self.layer.settings.shared.fleet_for_now().changed();
         }
     }
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use crate::{
     Admit,
     fleet::Fleet,
-    latency::PeakEwma,
     member::Member,
     story::Story,
     vitals::{Share, Standing},
@@ -54,7 +53,6 @@ pub(crate) enum Domains {
 pub(crate) struct Up<'a> {
     pub(crate) member: &'a Arc<Member>,
     pub(crate) share: Share,
-    pub(crate) latency: PeakEwma,
 }
 
 // === impl Wish ===
@@ -89,17 +87,30 @@ impl<'a> Candidates<'a> {
     pub(crate) fn ups(&self, range: Range<usize>, domains: Domains) -> impl Iterator<Item = Up<'a>> + use<'a> {
         let candidates = *self;
         let members = candidates.fleet.members().get(range).unwrap_or_default().iter();
-        members.filter(move |member| candidates.is_open(member, domains)).filter_map(move |member| {
-            let (standing, latency) = member.look(candidates.now);
-            match standing {
-                Standing::Up(share) if !candidates.wish.spares(share) => Some(Up { member, share, latency }),
-                _ => None,
+        members.filter_map(move |member| candidates.up(member, domains))
+    }
+
+    /// Returns `member` if it serves and may be asked by this request.
+    #[inline]
+    pub(crate) fn up(&self, member: &'a Arc<Member>, domains: Domains) -> Option<Up<'a>> {
+        match member.standing(self.now) {
+            Standing::Up(share) if !self.wish.spares(share) && self.is_open(member, domains) => {
+                Some(Up { member, share })
             }
-        })
+            _ => None,
+        }
     }
 
     /// Whether the request may go to `member`, whatever its health.
+    #[inline]
     pub(crate) fn is_open(&self, member: &Member, domains: Domains) -> bool {
+        let Wish { fresh, passed, context_over, beside, .. } = self.wish;
+        // Almost always there is nothing to ask.
+        let plain = fresh && passed.is_empty() && context_over == 0 && beside.is_none() && self.admit.is_none();
+        (plain && member.has_one_face()) || self.is_fit(member, domains)
+    }
+
+    fn is_fit(&self, member: &Member, domains: Domains) -> bool {
         let target = member.target();
         let tried = |context: &CallContext| domains == Domains::Other && context.tried(target.failure_domain());
         self.fits(member)

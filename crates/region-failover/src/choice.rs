@@ -28,6 +28,7 @@ pub(crate) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     /// Chooses a target; `None` if none of those that were not tried may be asked now.
+    #[inline]
     pub(crate) fn make(&self) -> Option<&'a Arc<Member>> {
         if let Some(member) = self.due() {
             return Some(member);
@@ -53,6 +54,7 @@ impl<'a> Choice<'a> {
     }
 
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
+    #[inline]
     fn due(&self) -> Option<&'a Arc<Member>> {
         let Wish { story, repeatable, fresh, .. } = self.among.wish;
         if !repeatable || !fresh {
@@ -62,8 +64,17 @@ impl<'a> Choice<'a> {
         (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
     }
 
+    #[inline]
     fn by_policy(&self, domains: Domains) -> Option<&'a Arc<Member>> {
-        let all = 0..self.among.fleet.members().len();
+        let members = self.among.fleet.members();
+        let all = 0..members.len();
+        // Almost always the first takes up its whole load, and no dice are needed.
+        if self.policy == Policy::Ordered
+            && let Some(up) = members.first().and_then(|first| self.among.up(first, domains))
+            && up.share.ease >= 1.0
+        {
+            return Some(up.member);
+        }
         match (self.policy, self.among.wish.key) {
             (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
             (Policy::Weighted, _) => self.weighted(|| self.among.ups(all.clone(), domains)),
@@ -81,10 +92,10 @@ impl<'a> Choice<'a> {
         let all = 0..self.among.fleet.members().len();
         let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
         match (self.policy, self.among.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.latency.value(self.among.now).unwrap_or(0.0)),
+            (Policy::Nearest, _) => least(ups(), |up| up.member.pace(self.among.now).latency.unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
-                least(ups().filter(|up| up.member.target().cost() == price), |up| self.cost(up))
+                self.least_loaded(ups().filter(|up| up.member.target().cost() == price))
             }
             (Policy::RoundRobin, _) => {
                 let first = (dice % all.len().max(1) as u64) as usize;
@@ -97,6 +108,7 @@ impl<'a> Choice<'a> {
     }
 
     /// Envoy's levels, and in the level that the dice name, the better of two.
+    #[inline]
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let levels = self.among.fleet.levels();
         let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now) };
@@ -109,18 +121,20 @@ impl<'a> Choice<'a> {
     fn better_of_two(&self, range: Range<usize>, domains: Domains) -> Option<&'a Arc<Member>> {
         /// How often two are drawn before all are looked at.
         const DRAWS: u32 = 3;
-        let n = range.len();
+        let level = self.among.fleet.members().get(range.clone()).unwrap_or_default();
+        let n = level.len();
         for _ in 0..if n > 2 { DRAWS } else { 0 } {
             let dice = self.dice.roll();
             let first = below(dice, n);
-            // Another one: the rest of the circle has n - 1.
-            let second = (first + 1 + below(mix(dice), n - 1)) % n;
-            let one = |at: usize| self.among.ups(range.start + at..range.start + at + 1, domains).next();
-            if let Some(member) = least(one(first).into_iter().chain(one(second)), |up| self.cost(up)) {
+            // Another one: there are n - 1.
+            let second = below(mix(dice), n - 1);
+            let second = if second < first { second } else { second + 1 };
+            let one = |at: usize| self.among.up(level.get(at)?, domains);
+            if let Some(member) = self.least_loaded([one(first), one(second)].into_iter().flatten()) {
                 return Some(member);
             }
         }
-        least(self.among.ups(range, domains), |up| self.cost(up))
+        self.least_loaded(self.among.ups(range, domains))
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
@@ -170,8 +184,28 @@ impl<'a> Choice<'a> {
         Some(member)
     }
 
-    fn cost(&self, up: &Up<'_>) -> f64 {
-        up.member.cost(up.share.factor(), &up.latency, self.among.now)
+    /// Returns the member where one request more costs least; one that is in doubt instead of one that is not only now and
+    /// then.
+    #[inline]
+    fn least_loaded(&self, ups: impl Iterator<Item = Up<'a>>) -> Option<&'a Arc<Member>> {
+        /// One request in so many sees how a target is by now that is in doubt.
+        const LOOKS: usize = 150;
+        let mut best = [None, None];
+        for up in ups {
+            let pace = up.member.pace(self.among.now);
+            let cost = up.member.cost(up.share.factor(), pace);
+            let best = &mut best[usize::from(pace.in_doubt)];
+            if best.is_none_or(|(least, _)| cost < least) {
+                *best = Some((cost, up.member));
+            }
+        }
+        match best {
+            [Some((cost, well)), Some((less, in_doubt))] => {
+                let looks = || below(self.dice.roll(), LOOKS) == 0;
+                Some(if less < cost && looks() { in_doubt } else { well })
+            }
+            [well, in_doubt] => well.or(in_doubt).map(|(_, member)| member),
+        }
     }
 }
 

@@ -38,20 +38,22 @@ impl Ended<'_> {
     }
 
     /// Changes what is known of the target.
+    #[inline]
     pub(crate) fn tell(&self, vitals: &mut Vitals, policy: &HealthPolicy, rests: &Rests, now: Instant) {
+        let nanos = vitals.count_nanos(now);
         let asked = self.class.hint.after.map(|after| after.min(rests.longest));
         match self.class.verdict {
             // Its head is all there is to tell it by, as long as it goes on.
-            Verdict::Success if self.goes_on => vitals.latency.observe(self.elapsed, now),
+            Verdict::Success if self.goes_on => vitals.latency.observe(self.elapsed, nanos),
             Verdict::Success => {
-                vitals.succeeded(policy, now);
-                vitals.latency.observe(self.elapsed, now);
+                vitals.succeeded(policy, now, nanos);
+                vitals.latency.observe(self.elapsed, nanos);
             }
-            Verdict::Slow => vitals.latency.observe(self.elapsed, now),
+            Verdict::Slow => vitals.latency.observe(self.elapsed, nanos),
             Verdict::Transient | Verdict::Truncated => {
-                vitals.failed(policy, now);
+                vitals.failed(policy, now, nanos);
                 let penalty = Self::PENALTY.max(asked.unwrap_or_default()).max(self.elapsed);
-                vitals.latency.observe(penalty, now);
+                vitals.latency.observe(penalty, nanos);
                 if let Some(asked) = asked {
                     vitals.park(asked, now);
                 }

@@ -113,6 +113,7 @@ impl Fleet {
     }
 
     /// Takes the target that is out and due to be looked at, if there is one, and whoever asks `may` look.
+    #[inline]
     pub(crate) fn take_due(&self, now: Instant, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
         if self.glance.shows_nothing(now) {
             return None;

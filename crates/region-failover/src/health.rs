@@ -53,6 +53,7 @@ impl Health {
         Self { score: 1.0, run: 0, state: State::Up }
     }
 
+    #[inline]
     pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
         self.score += (1.0 - self.score) * Self::WEIGHT;
         self.run = 0;
@@ -105,6 +106,11 @@ impl Health {
     /// Returns whether requests go there as a rule.
     pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
         matches!(self.at(policy, now), State::Up | State::Starting { .. })
+    }
+
+    /// Returns whether it is up whatever the time.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == State::Up
     }
 
     /// Returns whether one request may be sent to see how the target is, and counts it as sent.

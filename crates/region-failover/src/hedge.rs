@@ -13,6 +13,9 @@ use crate::sketch::Sketch;
 ///
 /// 95th percentile of the time to the head of an answer, over 100 samples at least; 2 % more load at most; none while more
 /// than a fifth of the requests of late took longer than the percentile.
+///
+/// What is hedged also tells which target is slow, if it is slower than the times of a single target differ by themselves: the
+/// [crate docs](crate) say what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hedge {
     pub(crate) percentile: u8,
@@ -92,6 +95,20 @@ impl Hedge {
         self
     }
 
+    /// Returns how many slow requests in a row are no more than chance: a target that is well meets with one more of them once
+    /// in ten thousand times.
+    pub(crate) const fn by_chance(self) -> u32 {
+        let (slow, mut part, mut whole, mut by_chance) = (100 - self.percentile as u128, 1_u128, 1_u128, 0);
+        // Within 14 rounds, since a percentile is 50 at least.
+        loop {
+            (part, whole) = (part * slow, whole * 100);
+            if part * 10_000 <= whole {
+                return by_chance;
+            }
+            by_chance += 1;
+        }
+    }
+
     /// Sets how long to wait at least, however fast the others are.
     #[must_use]
     pub const fn no_sooner_than(mut self, time: Duration) -> Self {
@@ -115,5 +132,17 @@ impl HedgeRoute {
         key.hash(&mut hasher);
         // Two keys of 2 to the 64th share a route.
         Self(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rarer_slow_requests_are_the_fewer_in_a_row_are_chance() {
+        let by_chance = |percentile| Hedge::DEFAULT.percentile(percentile).by_chance();
+        assert_eq!([50, 90, 95, 99].map(by_chance), [13, 3, 3, 1]);
+        assert_eq!([0, 255].map(by_chance), [13, 1], "whatever was asked for");
     }
 }

@@ -46,7 +46,10 @@
 //!     whole load. The first success wins; the other attempt is dropped, and stands in the trail as cancelled. If one fails,
 //!     the other goes on; if both do, the walk goes on. A second attempt is one of the allowance, and costs at most 2 % more
 //!     load; there is none while a fifth of the last 128 requests were slow, before 100 were seen, or while the request's
-//!     body is still on its way.
+//!     body is still on its way. A target whose requests are slow more often in a row than by chance once in ten thousand
+//!     times is in doubt: each further one counts as a latency twice as long, up to 256 times. [`Policy::Balanced`] and
+//!     [`Policy::Cheapest`] then send it one request in 150 at most in the place of a target that is in no doubt, until one or
+//!     two of them are answered in time.
 //!
 //! 14. No more requests are sent to a target than it said that it can take ([`Headroom::fewest`]) until that limit returns,
 //!     those counted that are on their way. The next ones go elsewhere.
@@ -64,8 +67,8 @@
 //!     is given [says which](buttress_core::Target::credential). One that is dead or has no quota left is left alone by itself,
 //!     and another one of the same target may be tried at once; the target and its failure domain have not failed. Where
 //!     [each has limits of its own](buttress_core::Target::with_limits_by_credential), they are used in turn, and one that is over
-//!     its rate is left alone by itself too. Any other failure is the target's. What the end of a body tells later is the
-//!     target's as well.
+//!     its rate is left alone by itself too. So it is where the end of a body tells it later. Any other failure is the
+//!     target's.
 //!
 //! # When it refuses
 //!
@@ -85,7 +88,7 @@
 //! Always ready: a target cannot be chosen before the request is seen, so each attempt makes a clone of the inner service
 //! ready. One [`CallContext`], where no layer further out has made it and the request has a head to hold it, or its first
 //! attempt fails; one clone of request and service per attempt. A timer is registered only for an attempt that is not
-//! answered at once. Choosing allocates nothing, and with
+//! answered at once. Choosing allocates nothing, locks nothing of a target with one credential that simply serves, and with
 //! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
 //! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks. With hedging, a
 //! request takes two short looks at its route, of which there are 256 at most, at 400 bytes each; a second attempt is one
@@ -126,14 +129,17 @@
 
 mod affinity;
 mod aim;
+mod attending;
 mod call;
 mod candidates;
 mod choice;
 mod credentials;
+mod doubt;
 mod ended;
 mod error;
 mod fleet;
 mod future;
+mod glance;
 mod handle;
 mod health;
 mod health_policy;

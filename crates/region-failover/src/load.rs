@@ -16,6 +16,7 @@ impl Load {
         Self(AtomicU64::new(0))
     }
 
+    #[inline]
     pub(crate) fn began(&self) {
         self.0.fetch_add(Self::UNANSWERED + 1, Ordering::Relaxed);
     }
@@ -30,11 +31,13 @@ impl Load {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn left_unanswered(&self) {
         self.0.fetch_sub(Self::UNANSWERED + 1, Ordering::Relaxed);
     }
 
     /// Returns how many are under way.
+    #[inline]
     pub(crate) fn all(&self) -> u32 {
         // The lower half.
         self.0.load(Ordering::Relaxed) as u32

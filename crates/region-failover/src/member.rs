@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    ops::{Deref, DerefMut},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -9,16 +10,17 @@ use std::{
     time::Duration,
 };
 
-use buttress_core::{Attend, Class, Label, Target, Verdict};
+use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
     HealthPolicy, Stance,
     credentials::Credentials,
     ended::Ended,
-    latency::PeakEwma,
+    glance::Glance,
+    latency::{Pace, PeakEwma},
     load::Load,
-    vitals::{Rests, Standing, Vitals},
+    vitals::{Rests, Share, Standing, Vitals},
     weight::Weight,
 };
 
@@ -32,7 +34,16 @@ pub(crate) struct Member {
     under_way: Load,
     /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
     is_measured: AtomicBool,
+    /// Whether requests have lagged there, so that nothing is locked where none has.
+    has_lagged: AtomicBool,
+    glance: Glance,
     vitals: Mutex<Vitals>,
+}
+
+/// A change of what is known, which is shown when it is done.
+struct Change<'a> {
+    vitals: MutexGuard<'a, Vitals>,
+    glance: &'a Glance,
 }
 
 // === impl Member ===
@@ -40,9 +51,11 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn new(target: Target, policy: HealthPolicy) -> Self {
         let credentials = Credentials::of(&target);
-        let vitals = Mutex::new(Vitals::new(PeakEwma::new(), credentials.len()));
-        let (weight, under_way, is_measured) = (Weight::of(&target), Load::new(), AtomicBool::new(false));
-        Self { target, credentials, policy, weight, under_way, is_measured, vitals }
+        let vitals = Vitals::new(PeakEwma::new(), credentials.len());
+        let (glance, vitals) = (Glance::of(&vitals), Mutex::new(vitals));
+        let (weight, under_way) = (Weight::of(&target), Load::new());
+        let (is_measured, has_lagged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { target, credentials, policy, weight, under_way, is_measured, has_lagged, glance, vitals }
     }
 
     /// Returns the same target with other facts and all that is known of it.
@@ -53,11 +66,12 @@ impl Member {
         let known = |name: &Label| self.target.credentials().iter().position(|other| other == name);
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
-        let vitals = Mutex::new(vitals);
+        let has_lagged = AtomicBool::new(vitals.doubt.is_any());
+        let (glance, vitals) = (Glance::of(&vitals), Mutex::new(vitals));
         let weight = self.weight.renewed(&target);
         // What is under way under the old facts is counted there, and ends there.
         let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
-        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, vitals }
+        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, has_lagged, glance, vitals }
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -65,11 +79,13 @@ impl Member {
     }
 
     /// Returns the target as it is to be asked with each of its credentials, or as it is where there is nothing to choose.
+    #[inline]
     pub(crate) fn faces(&self) -> &[Target] {
         self.credentials.faces(&self.target)
     }
 
     /// Chooses the credential for a request that may go to the target as `open` says.
+    #[inline]
     pub(crate) fn face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> Option<usize> {
         if self.credentials.len() == 0 {
             return open(&self.target).then_some(0);
@@ -77,6 +93,12 @@ impl Member {
         let vitals = self.vitals();
         let free = |face: &usize| vitals.is_credential_free(*face, now) && open(&self.faces()[*face]);
         self.credentials.order().find(free)
+    }
+
+    /// Returns whether there is no choice among credentials.
+    #[inline]
+    pub(crate) const fn has_one_face(&self) -> bool {
+        self.credentials.len() == 0
     }
 
     /// Returns whether one of its credentials is free for a request that may go to the target as `open` says.
@@ -97,10 +119,11 @@ impl Member {
     /// Forgets what is held against one of its credentials. Returns whether it has that.
     pub(crate) fn renew_credential(&self, name: &Label) -> bool {
         let at = self.target.credentials().iter().position(|other| other == name);
-        at.is_some_and(|at| self.vitals().renew_credential(at))
+        at.is_some_and(|at| self.change().renew_credential(at))
     }
 
     /// Returns its weight beside the others.
+    #[inline]
     pub(crate) fn weight(&self) -> NonZeroU32 {
         self.weight.get()
     }
@@ -109,10 +132,12 @@ impl Member {
         self.weight.set(weight);
     }
 
+    #[inline]
     pub(crate) fn pending(&self) -> u32 {
         self.under_way.all()
     }
 
+    #[inline]
     pub(crate) fn began(&self) {
         self.under_way.began();
     }
@@ -122,17 +147,24 @@ impl Member {
         self.under_way.answered();
     }
 
+    /// Notes that an answer that had begun is over.
+    pub(crate) fn left(&self) {
+        self.under_way.left();
+    }
+
     /// Notes that a request is over whose answer had not begun.
+    #[inline]
     pub(crate) fn left_unanswered(&self) {
         self.under_way.left_unanswered();
     }
 
     /// Takes one of the requests that the target can take by its own word. Returns whether there was one.
+    #[inline]
     pub(crate) fn claim(&self, now: Instant) -> bool {
         if !self.is_measured.load(Ordering::Relaxed) {
             return true;
         }
-        let mut vitals = self.vitals();
+        let mut vitals = self.change();
         let claimed = vitals.claim(now);
         self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
         claimed
@@ -141,29 +173,36 @@ impl Member {
     /// Gives back what was claimed for a request that was not sent.
     pub(crate) fn unclaim(&self) {
         if self.is_measured.load(Ordering::Relaxed) {
-            self.vitals().unclaim();
+            self.change().unclaim();
         }
     }
 
+    #[inline]
     pub(crate) fn standing(&self, now: Instant) -> Standing {
-        self.vitals().standing(&self.policy, now)
+        match self.glance.score() {
+            Some(score) => Standing::Up(Share { score, ease: 1.0, scarce: None }),
+            None => self.vitals().standing(&self.policy, now),
+        }
     }
 
-    /// Returns how the target stands, and how long it takes: all that a choice needs, at the price of one look.
-    pub(crate) fn look(&self, now: Instant) -> (Standing, PeakEwma) {
-        let vitals = self.vitals();
-        (vitals.standing(&self.policy, now), vitals.latency)
+    /// Returns how long the target takes.
+    #[inline]
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
+        match self.glance.score() {
+            Some(_) => Pace { latency: self.glance.latency(now), in_doubt: false },
+            None => self.vitals().pace(now),
+        }
     }
 
     /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.
     pub(crate) fn survey(&self, now: Instant) -> (Standing, Option<f64>) {
         let vitals = self.vitals();
-        (vitals.standing(&self.policy, now), vitals.window.rate(now))
+        (vitals.standing(&self.policy, now), vitals.window.rate(vitals.nanos(now)))
     }
 
     /// Says whether the target fails far more often than the others.
     pub(crate) fn set_outlier(&self, outlier: bool) {
-        self.vitals().outlier = outlier;
+        self.change().outlier = outlier;
     }
 
     pub(crate) fn is_outlier(&self) -> bool {
@@ -177,11 +216,12 @@ impl Member {
 
     /// Returns what a request more would cost there: its latency, times what is under way, by its weight. A target that was
     /// never measured costs nothing while nothing is under way, so that it is measured, and much as soon as something is.
-    pub(crate) fn cost(&self, factor: f64, latency: &PeakEwma, now: Instant) -> f64 {
+    #[inline]
+    pub(crate) fn cost(&self, factor: f64, pace: Pace) -> f64 {
         const UNKNOWN: f64 = 1e3;
         let pending = f64::from(self.pending());
         let weight = f64::from(self.weight().get()) * factor.max(1e-3);
-        match latency.value(now) {
+        match pace.latency {
             Some(latency) => (latency + 1e-6) * (pending + 1.0) / weight,
             None if pending == 0.0 => 0.0,
             None => UNKNOWN * pending / weight,
@@ -190,20 +230,24 @@ impl Member {
 
     /// Returns the measured latency in seconds, if there is one.
     pub(crate) fn latency(&self, now: Instant) -> Option<f64> {
-        self.vitals().latency.value(now)
+        self.pace(now).latency
     }
 
     /// Claims the one request that may be sent to a target that is out, if it is time for it.
     pub(crate) fn claim_probe(&self, now: Instant) -> bool {
-        let mut vitals = self.vitals();
+        let mut vitals = self.change();
         let due = matches!(vitals.standing(&self.policy, now), Standing::Out(at) if at <= now);
         due && vitals.health.probe(&self.policy, now)
     }
 
     /// Notes what an attempt came to, and what follows for the next ones. Returns whether it may be asked no more, or again.
+    #[inline]
     pub(crate) fn note(&self, rests: &Rests, attempt: &Ended<'_>, now: Instant) -> bool {
-        let (policy, mut vitals) = (&self.policy, self.vitals());
-        let was_up = vitals.is_up(policy, now);
+        let (policy, mut vitals) = (&self.policy, self.change());
+        let was_up = vitals.is_plain() || {
+            vitals.settle(now);
+            vitals.is_up(policy, now)
+        };
         attempt.tell(&mut vitals, policy, rests, now);
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
@@ -219,14 +263,21 @@ impl Member {
         !(was_up && vitals.is_up(policy, now))
     }
 
+    /// Notes that an answer that was noted at its head was served to its end.
+    pub(crate) fn served(&self, now: Instant) {
+        let mut vitals = self.change();
+        let nanos = vitals.count_nanos(now);
+        vitals.succeeded(&self.policy, now, nanos);
+    }
+
     /// Parks the target for `time`: nothing is left of what it may be asked.
     pub(crate) fn park(&self, time: Duration, now: Instant) {
-        self.vitals().park(time, now);
+        self.change().park(time, now);
     }
 
     /// Takes what an active probe without tokens came to. It can bring a look forward, and never a target back.
     pub(crate) fn probed(&self, alive: bool, now: Instant) {
-        let mut vitals = self.vitals();
+        let mut vitals = self.change();
         if alive {
             vitals.health.look_again(now);
         } else {
@@ -236,7 +287,7 @@ impl Member {
 
     /// Takes that probes have failed for good: the target is out.
     pub(crate) fn fell(&self, now: Instant) {
-        self.vitals().health.fell(&self.policy, now);
+        self.change().health.fell(&self.policy, now);
     }
 
     pub(crate) fn stance(&self) -> Stance {
@@ -250,21 +301,45 @@ impl Member {
 
     /// Notes that nobody waited longer for an answer than `waited`: the target is at least that slow.
     pub(crate) fn abandoned(&self, waited: Duration, now: Instant) {
-        let mut vitals = self.vitals();
-        if vitals.latency.value(now).is_some_and(|known| known < waited.as_secs_f64()) {
-            vitals.latency.observe(waited, now);
+        let mut vitals = self.change();
+        let nanos = vitals.nanos(now);
+        if vitals.latency.value(nanos).is_some_and(|known| known < waited.as_secs_f64()) {
+            vitals.latency.observe(waited, nanos);
+        }
+    }
+
+    /// Notes that an attempt that began at `begun` was slow: it took `time`, or was overtaken by then. `by_chance` in a row
+    /// befall a target that is well.
+    pub(crate) fn lagged(&self, begun: Instant, time: Duration, by_chance: u32, now: Instant) {
+        let mut vitals = self.change();
+        let known = vitals.latency.value(vitals.nanos(now)).unwrap_or(0.0).max(time.as_secs_f64());
+        vitals.doubt.lagged(begun, known, by_chance, now);
+        self.has_lagged.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that an attempt that began at `begun` was answered in time.
+    pub(crate) fn kept_up(&self, begun: Instant) {
+        if self.has_lagged.load(Ordering::Relaxed) {
+            let mut vitals = self.change();
+            vitals.doubt.kept_up(begun);
+            self.has_lagged.store(vitals.doubt.is_any(), Ordering::Relaxed);
         }
     }
 
     pub(crate) fn set_stance(&self, stance: Stance) {
-        self.vitals().stance = stance;
+        self.change().stance = stance;
     }
 
     /// Forgets all that was held against the target.
     pub(crate) fn restore(&self) {
         self.weight.reset(&self.target);
-        let mut vitals = self.vitals();
-        *vitals = Vitals::new(vitals.latency, self.credentials.len());
+        let mut vitals = self.change();
+        *vitals = Vitals { since: vitals.since, ..Vitals::new(vitals.latency, self.credentials.len()) };
+    }
+
+    /// Lets what is known be changed.
+    fn change(&self) -> Change<'_> {
+        Change { vitals: self.vitals(), glance: &self.glance }
     }
 
     fn vitals(&self) -> MutexGuard<'_, Vitals> {
@@ -273,32 +348,32 @@ impl Member {
     }
 }
 
-// === impl Attend ===
+// === impl Change ===
 
-impl Attend for Member {
-    fn concluded(&self, class: Class) {
-        let (policy, now, mut vitals) = (&self.policy, Instant::now(), self.vitals());
-        if class.verdict == Verdict::Success {
-            // How long it took to its head is noted already, and nobody waits for the rest.
-            vitals.succeeded(policy, now);
-            return;
-        }
-        drop(vitals);
-        // Whose credential it was is not known any more.
-        let ended = Ended::later(class);
-        self.note(&Rests::DEFAULT, &ended, now);
+impl Deref for Change<'_> {
+    type Target = Vitals;
+
+    fn deref(&self) -> &Vitals {
+        &self.vitals
     }
+}
 
-    fn ended(&self) {
-        self.under_way.left();
+impl DerefMut for Change<'_> {
+    fn deref_mut(&mut self) -> &mut Vitals {
+        &mut self.vitals
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.glance.show(&self.vitals);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vitals::Share;
-    use buttress_core::{Headroom, Outcome, RetryHint, Room};
+    use buttress_core::{Attend as _, Class, Headroom, Outcome, RetryHint, Room, Verdict};
 
     const RESTS: Rests = Rests::DEFAULT;
 
@@ -315,7 +390,7 @@ mod tests {
     }
 
     fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
-        member.cost(factor, &member.look(now).1, now)
+        member.cost(factor, member.pace(now))
     }
 
     fn note(member: &Member, verdict: Verdict, hint: Option<u64>, now: Instant) {
@@ -364,6 +439,15 @@ mod tests {
                     let (at, vitals) = (now + Duration::from_secs(secs), member.vitals());
                     let up = matches!(vitals.standing(&member.policy, at), Standing::Up(_));
                     assert_eq!(vitals.is_up(&member.policy, at), up, "{verdict}, {stance:?}, {secs} s");
+                    let long = (vitals.standing(&member.policy, at), vitals.pace(at));
+                    drop(vitals);
+                    let short = (member.standing(at), member.pace(at));
+                    assert_eq!(short.0, long.0, "{verdict}, {stance:?}, {secs} s");
+                    let [short, long] = [short, long].map(|(_, pace)| pace.latency.unwrap_or(-1.0));
+                    assert!(
+                        (short - long).abs() <= 1e-6 * long.abs(),
+                        "{verdict}, {stance:?}, {secs} s: {short} {long}"
+                    );
                 }
             }
         }

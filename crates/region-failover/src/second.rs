@@ -69,7 +69,14 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             Slow::Watched | Slow::Unasked => return,
         };
         if let Some(hedging) = &self.layer.settings.shared.hedging {
-            hedging.took(self.keys.route, Instant::now().saturating_duration_since(first.begun), slow);
+            let now = Instant::now();
+            let took = now.saturating_duration_since(first.begun);
+            hedging.took(self.keys.route, took, slow);
+            if slow {
+                first.member.lagged(first.begun, took, hedging.settings().by_chance(), now);
+            } else {
+                first.member.kept_up(first.begun);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What all services of one layer share.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, fmt, ops::Deref, sync::Arc};
 
 use arc_swap::ArcSwap;
 use buttress_core::Target;
@@ -63,6 +63,11 @@ impl Shared {
         let (line, shedding) = (line.as_ref().map(|line| Arc::new(line.renewed())), Shedding::default());
         let (fleet, dice) = (ArcSwap::new(self.fleet()), Dice::new(dice.seed()));
         Self { fleet, dice, health: *health, hedging, shedding, line }
+    }
+
+    /// Returns the targets for one choice: cheaper than [`fleet`](Self::fleet), and not to be held for long.
+    pub(crate) fn fleet_for_now(&self) -> impl Deref<Target = Arc<Fleet>> + use<> {
+        self.fleet.load()
     }
 
     pub(crate) fn fleet(&self) -> Arc<Fleet> {

@@ -67,6 +67,7 @@ impl Shedding {
     }
 
     /// Returns until when requests of `class` are refused for the sake of others, if they are.
+    #[inline]
     pub(crate) fn sheds(&self, class: Criticality, now: Instant) -> Option<Instant> {
         if !class.is_sheddable() || !self.on.load(Ordering::Acquire) {
             return None;

@@ -21,7 +21,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     where
         R: Replay<Req, Saved = Saved>,
     {
-        let candidates = self.choice(false, None, now).among;
+        let fleet = self.layer.settings.shared.fleet_for_now();
+        let candidates = self.choice(&fleet, false, None, now).among;
         let back = candidates.returns_at();
         let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
         let Some(back) = back else {

@@ -40,22 +40,27 @@ impl Story {
         self.context.as_ref()
     }
 
+    #[inline]
     pub(crate) fn attempts_made(&self) -> u32 {
         self.told().map_or(0, CallContext::attempts_made)
     }
 
+    #[inline]
     pub(crate) fn attempts_left(&self) -> u32 {
         self.told().map_or_else(|| self.allowance.get() - 1, CallContext::attempts_left)
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.told()?.deadline()
     }
 
+    #[inline]
     pub(crate) fn attempt_timeout(&self) -> Option<Duration> {
         self.told()?.attempt_timeout()
     }
 
+    #[inline]
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }

@@ -5,13 +5,22 @@ use std::time::Duration;
 use buttress_core::{Headroom, Label};
 use tokio::time::Instant;
 
-use crate::{HealthPolicy, health::Health, latency::PeakEwma, window::Window};
+use crate::{
+    HealthPolicy,
+    doubt::Doubt,
+    health::Health,
+    latency::{Pace, PeakEwma, nanos},
+    window::Window,
+};
 
 /// What changes of what is known of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Vitals {
+    /// From where the times of latency and window are counted: the first request.
+    pub(crate) since: Option<Instant>,
     pub(crate) health: Health,
     pub(crate) latency: PeakEwma,
+    pub(crate) doubt: Doubt,
     /// It asked to be left alone until then, or cannot serve anybody until then.
     pub(crate) parked: Option<Instant>,
     /// The models it says it does not have, each until a time.
@@ -107,8 +116,10 @@ impl Vitals {
 
     pub(crate) fn new(latency: PeakEwma, credentials: usize) -> Self {
         Self {
+            since: None,
             health: Health::new(),
             latency,
+            doubt: Doubt::NONE,
             parked: None,
             gone: Vec::new(),
             stance: Stance::InService,
@@ -120,14 +131,58 @@ impl Vitals {
         }
     }
 
-    pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant) {
-        self.health.succeeded(policy, now);
-        self.window.count(false, now);
+    /// Returns whether it simply serves with all of its weight, whatever the time: it stands by its score alone.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.stance == Stance::InService
+            && self.parked.is_none()
+            && self.spare.is_none()
+            && self.scarce.is_none()
+            && self.credentials.is_empty()
+            && !self.outlier
+            && self.health.is_settled()
+            && !self.doubt.is_in_doubt()
     }
 
-    pub(crate) fn failed(&mut self, policy: &HealthPolicy, now: Instant) {
+    /// Forgets what was to be kept until a time that is over.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.parked = self.parked.filter(|until| now < *until);
+        self.scarce = self.scarce.filter(|until| now < *until);
+        self.spare = self.spare.filter(|(_, until)| now < *until);
+    }
+
+    /// Returns how long it takes.
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
+        let measured = self.latency.value(self.nanos(now));
+        match self.doubt.at_least(now) {
+            None => Pace { latency: measured, in_doubt: false },
+            Some(at_least) => Pace { latency: Some(measured.unwrap_or(0.0).max(at_least)), in_doubt: true },
+        }
+    }
+
+    /// Returns the nanoseconds until `now`, from where times are counted.
+    pub(crate) fn nanos(&self, now: Instant) -> u64 {
+        self.since.map_or(0, |since| nanos(now.saturating_duration_since(since)))
+    }
+
+    /// Returns the nanoseconds until `now`, which are counted from there if they were not before.
+    #[inline]
+    pub(crate) fn count_nanos(&mut self, now: Instant) -> u64 {
+        self.since.get_or_insert(now);
+        self.nanos(now)
+    }
+
+    /// Notes a success at `now`, in `nanos`.
+    #[inline]
+    pub(crate) fn succeeded(&mut self, policy: &HealthPolicy, now: Instant, nanos: u64) {
+        self.health.succeeded(policy, now);
+        self.window.count(false, nanos);
+    }
+
+    /// Notes a failure at `now`, in `nanos`.
+    pub(crate) fn failed(&mut self, policy: &HealthPolicy, now: Instant, nanos: u64) {
         self.health.failed(policy, now);
-        self.window.count(true, now);
+        self.window.count(true, nanos);
         if self.health.returns_at(policy, now).is_some() {
             // It is out for that. When it returns, it begins anew.
             self.window = Window::new();
@@ -182,11 +237,12 @@ impl Vitals {
     /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.
     pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
         let holds = |until: Instant| now < until;
-        self.stance == Stance::InService
-            && !self.parked.is_some_and(holds)
-            && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
-            && self.first_credential(now).is_none()
-            && self.health.is_up(policy, now)
+        self.is_plain()
+            || self.stance == Stance::InService
+                && !self.parked.is_some_and(holds)
+                && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
+                && self.first_credential(now).is_none()
+                && self.health.is_up(policy, now)
     }
 
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {

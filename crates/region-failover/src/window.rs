@@ -1,13 +1,10 @@
 //! How many of a target's requests of late have failed.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
-/// How many of a target's requests of late have failed: those of this stretch of time and the one before.
+/// How many of a target's requests of late have failed: those of this stretch of time and the one before. Times are in
+/// nanoseconds from wherever they are counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Window {
-    since: Option<Instant>,
+    since: Option<u64>,
     now: Count,
     before: Count,
 }
@@ -21,7 +18,8 @@ struct Count {
 // === impl Window ===
 
 impl Window {
-    const STRETCH: Duration = Duration::from_secs(10);
+    /// In nanoseconds.
+    const STRETCH: u64 = 10_000_000_000;
     /// Fewer requests than this say nothing.
     pub(crate) const ENOUGH: u32 = 20;
 
@@ -30,22 +28,26 @@ impl Window {
         Self { since: None, now: none, before: none }
     }
 
-    pub(crate) fn count(&mut self, failed: bool, now: Instant) {
-        *self = self.at(now);
+    #[inline]
+    pub(crate) fn count(&mut self, failed: bool, now: u64) {
+        // Almost always it goes on.
+        if self.since.is_none_or(|since| now.saturating_sub(since) >= Self::STRETCH) {
+            *self = self.at(now);
+        }
         self.now.all = self.now.all.saturating_add(1);
         self.now.failed = self.now.failed.saturating_add(u32::from(failed));
     }
 
     /// Returns the part that failed, where enough is known.
-    pub(crate) fn rate(&self, now: Instant) -> Option<f64> {
+    pub(crate) fn rate(&self, now: u64) -> Option<f64> {
         let Self { now: this, before, .. } = self.at(now);
         let all = this.all.saturating_add(before.all);
         (all >= Self::ENOUGH).then(|| f64::from(this.failed.saturating_add(before.failed)) / f64::from(all))
     }
 
-    fn at(self, now: Instant) -> Self {
+    fn at(self, now: u64) -> Self {
         let Some(since) = self.since else { return Self { since: Some(now), ..Self::new() } };
-        let elapsed = now.saturating_duration_since(since);
+        let elapsed = now.saturating_sub(since);
         if elapsed < Self::STRETCH {
             return self;
         }
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_long_past_is_forgotten_and_little_says_nothing() {
-        let (begun, mut window) = (Instant::now(), Window::new());
+        let (begun, mut window) = (7, Window::new());
         (0..19).for_each(|_| window.count(true, begun));
         assert_eq!(window.rate(begun), None);
         (0..19).for_each(|_| window.count(false, begun + Window::STRETCH));

@@ -1,6 +1,6 @@
 //! What an answer comes to after its head.
 
-use buttress_core::{AnswerReport, Class, Headroom, Outcome, Room, Speaker, Verdict};
+use buttress_core::{AnswerReport, Class, Headroom, Label, Outcome, Room, Speaker, Verdict};
 use buttress_region_failover::HealthPolicy;
 use buttress_testkit::send;
 use tokio::time::advance;
@@ -130,4 +130,28 @@ async fn what_a_caller_says_is_left_counts_for_nothing() {
     request.headers_mut().insert("x-ratelimit-remaining-tokens", http::HeaderValue::from_static("0"));
     drop(send(&mut service, request).await);
     assert_eq!(served_by(&send(&mut service, get()).await.expect("an answer")), Some("east"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_end_of_a_body_says_of_a_credential_is_held_against_that_alone() {
+    let label = |name| Label::try_new(name).expect("a valid name");
+    let east = || target("east").with_credentials(["k1", "k2"].map(label));
+    for (verdict, own_limits, parked) in [
+        (Verdict::QuotaExhausted, false, true),
+        (Verdict::CredentialDead, false, true),
+        (Verdict::RateLimited, true, true),
+        (Verdict::RateLimited, false, false),
+    ] {
+        let east = if own_limits { east().with_limits_by_credential() } else { east() };
+        let layer = RegionFailoverLayer::try_new([east, target("west")]).expect("names that differ").replay(Http);
+        let (upstream, readers) = reader();
+        let (_, speaker) = ask(layer.layer(upstream), &readers).await;
+        speaker.conclude(Class::new(verdict, Outcome::Word("spent")));
+        let report = &layer.handle().list(Instant::now())[0];
+        let credentials: Vec<_> = report.credentials.iter().map(|one| one.parked.is_some()).collect();
+        assert_eq!((credentials, report.parked.is_none()), (vec![parked, false], parked), "{verdict}");
+        assert_eq!(report.pending, 1);
+        drop(speaker);
+        assert_eq!(layer.handle().list(Instant::now())[0].pending, 0);
+    }
 }
