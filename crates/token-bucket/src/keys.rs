@@ -67,8 +67,14 @@ impl Fingerprint {
     /// The fingerprint of requests that have no key.
     pub const NO_KEY: Self = Self(1);
 
+    #[inline]
     pub(crate) const fn bits(self) -> u128 {
         self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn new(bits: u128) -> Self {
+        Self(bits)
     }
 }
 

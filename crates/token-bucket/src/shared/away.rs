@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Bucket, Costs, Fingerprint, WhenAway,
-    limiter::{Limiter, Not, Owner, Source, Taken, lock},
+    limiter::{Grant, Limiter, Not, Owner, Source, Taken, lock},
     shard::{Kept, Shard},
 };
 
@@ -53,7 +53,8 @@ impl Limiter {
         let mut shard = self.shard(owner.key);
         let Some((kept, near)) = self.known(&mut shard, owner, nanos) else {
             drop(shard);
-            return self.reserve_overflow(owner, costs, nanos).map_err(Not::Short);
+            let grant = self.reserve_overflow(owner, &costs, nanos).map_err(Not::Short)?;
+            return Ok(Taken::new(owner, costs, grant));
         };
         if store.away == WhenAway::LocalShare {
             let replicas = store.replicas.get();
@@ -65,7 +66,7 @@ impl Limiter {
         let limits = kept.limits.id();
         drop(shard);
         let source = charge(self, owner.key, nanos).unwrap_or(Source::Shared);
-        Ok(Taken::new(owner, costs, limits).out_of(source))
+        Ok(Taken::new(owner, costs, Grant::out_of(limits, source)))
     }
 
     /// Settles what was taken while Redis was away, if it still is.
@@ -77,15 +78,17 @@ impl Limiter {
         actual: &Costs,
         now: u64,
     ) -> bool {
-        let Source::Away(epoch) = taken.source else { return false };
+        let Source::Away(epoch) = taken.grant.source else { return false };
         let Some((kept, near)) = self.known(shard, taken.owner, now) else { return false };
-        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.limits) else { return false };
+        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.grant.limits) else {
+            return false;
+        };
         if epoch != store.epoch.load(Ordering::Acquire) {
             return false;
         }
         let [reserved, actual] = [taken.costs, *actual].map(|costs| costs.times(store.replicas.get()));
         spent.settle(&reserved, &actual, now);
-        if store.away == WhenAway::LocalShare && kept.limits.id() == taken.limits {
+        if store.away == WhenAway::LocalShare && kept.limits.id() == taken.grant.limits {
             kept.settle(&reserved, &actual, now);
         }
         true
