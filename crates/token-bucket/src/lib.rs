@@ -22,7 +22,8 @@
 //!    say is left, and lowers its levels by itself.
 //! 7. [`LimitsHandle`] lists keys, changes limits, resets and [lowers](LimitsHandle::observe) levels.
 //! 8. With feature `redis`, replicas take from the same buckets (`SharedLimits`): one script and
-//!    one round trip for a call, none for a key that is leased or known to be refused, and a policy for when Redis is away.
+//!    one round trip for a call, none for a key that is leased or known to be refused, and a rule for each limit for when Redis is
+//!    away.
 //!
 //! The arithmetic is a pure core, [`Bucket`]: whole numbers, nothing rounded, and the time is told. It is what a store elsewhere
 //! can be compared with.
