@@ -17,12 +17,13 @@ use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path:
 use serde::Deserialize;
 use toml::Spanned;
 
+pub(crate) use self::redis::Access;
 use self::sections::duration;
 pub use self::{
     error::ConfigError,
     limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
-    redis::RedisConfig,
+    redis::{AwayFor, RedisConfig},
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
     sharing::{CacheConfig, CacheMode, CoalesceConfig},
     target::{TargetConfig, Upstream},
