@@ -240,7 +240,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn shard(&self, key: Fingerprint) -> MutexGuard<'_, Shard> {
         // The upper half tells the shard, the lower half the place in it.
-        let number = (key.bits() >> 64) as usize & (self.shards.len() - 1);
+        let number = key.upper() as usize & (self.shards.len() - 1);
         lock(&self.shards[number])
     }
 

@@ -122,13 +122,13 @@ const fn places(keys: usize) -> usize {
 
 #[inline]
 const fn mark(key: Fingerprint) -> u32 {
-    (key.bits() as u32) << PLACE_BITS
+    (key.lower() as u32) << PLACE_BITS
 }
 
 /// The place goes by the upper bits of a half of the fingerprint, the mark by its lowest ones: they say different things.
 #[inline]
 const fn home(key: Fingerprint, places: usize) -> usize {
-    ((key.bits() as u64 as u128 * places as u128) >> 64) as usize
+    ((key.lower() as u128 * places as u128) >> 64) as usize
 }
 
 fn put(index: &mut [u32], key: Fingerprint, slot: usize) {
