@@ -92,7 +92,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
 
 impl Heed {
     pub(crate) fn begin(headroom: Headroom, reservation: &Reservation, now: Instant) -> Self {
-        let (limiter, owner) = (reservation.limiter_arc(), reservation.taken().owner);
+        let (limiter, owner) = (Arc::clone(reservation.limiter()), reservation.taken().owner);
         let heed = Self { headroom, limiter, owner, told: now };
         heed.heed(now);
         heed

@@ -71,8 +71,8 @@ impl Bucket {
         Err(Shortage::new(limits, self.levels.all(limits), need))
     }
 
-    /// Asks whether `costs` are within the share of one of `replicas` of what is there. What is larger than the share, and not
-    /// larger than the limit, is the whole share. Takes nothing.
+    /// Asks whether `costs` are within the share of one of `replicas` of those limits that `counts` holds of. What is larger than the
+    /// share, and not than the limit, is the whole share. Takes nothing.
     #[cfg(feature = "redis")]
     pub(crate) fn check_share(
         &mut self,
@@ -80,9 +80,11 @@ impl Bucket {
         costs: &Costs,
         replicas: u32,
         now: u64,
+        counts: impl Fn(&Limit) -> bool,
     ) -> Result<(), Shortage> {
         self.refill(limits, now);
         let need = |rule: &Rule| match rule.scaled(costs.amount(rule.dimension)) {
+            _ if !counts(&rule.limit) => i128::MIN, // Less than any debt.
             need if need > rule.capacity => need,
             need => need.saturating_mul(i128::from(replicas)).min(rule.capacity),
         };
@@ -118,8 +120,23 @@ impl Bucket {
     /// Replaces what was `reserved` by what a call has really cost. What was too much comes back, up to the capacity; what was
     /// too little is taken too, down to the [debt](Limit::max_debt) that is remembered.
     pub fn settle(&mut self, limits: &Limits, reserved: &Costs, actual: &Costs, now: u64) {
+        self.settle_where(limits, reserved, actual, now, |_| true);
+    }
+
+    /// [Settles](Self::settle) those limits that `counts` holds of.
+    pub(crate) fn settle_where(
+        &mut self,
+        limits: &Limits,
+        reserved: &Costs,
+        actual: &Costs,
+        now: u64,
+        counts: impl Fn(&Limit) -> bool,
+    ) {
         self.refill(limits, now);
         self.each(limits, |level, rule| {
+            if !counts(&rule.limit) {
+                return level;
+            }
             let amount = |costs: &Costs| rule.scaled(costs.amount(rule.dimension));
             // A debt that is deeper than is remembered came from elsewhere, and is not forgiven here.
             let floor = rule.floor.min(level);

@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_future_is_no_larger_than_its_reservation_asks_for() {
-        assert!(size_of::<Reservation>() <= 160, "{}", size_of::<Reservation>());
+        assert!(size_of::<Reservation>() <= 144, "{}", size_of::<Reservation>());
         let most = size_of::<Answer>() + size_of::<Reservation>() + 24;
         assert!(size_of::<Wrapped>() <= most, "{} of {most}", size_of::<Wrapped>());
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     Costs, Dimension, Fingerprint, Limits, Reservation, Secret, Shortage, Standing,
-    limiter::{Limiter, Owner},
+    limiter::{Limiter, Owner, Taken},
 };
 
 /// Reads buckets, changes their limits while they are in use, and takes from them by hand. Clones are one.
@@ -45,8 +45,9 @@ impl LimitsHandle {
     /// Returns which limits are short, and for how long.
     #[inline]
     pub fn reserve(&self, key: Fingerprint, costs: Costs, now: Instant) -> Result<Reservation, Shortage> {
-        match self.limiter.take(owner(key), costs, now) {
-            Ok(taken) => Ok(Reservation::new(Arc::clone(&self.limiter), taken)),
+        let mut owner = owner(key);
+        match self.limiter.take(&mut owner, &costs, now) {
+            Ok(grant) => Ok(Reservation::new(Arc::clone(&self.limiter), Taken::new(owner, costs, grant))),
             Err(shortage) => Err(shortage),
         }
     }
@@ -90,7 +91,7 @@ impl LimitsHandle {
     /// a key that is not known are full.
     #[must_use]
     pub fn standings_under(&self, tier: usize, key: Fingerprint, now: Instant) -> Vec<Standing> {
-        self.limiter.standings(Owner { key, tier: u16::try_from(tier).unwrap_or(0) }, now)
+        self.limiter.standings(Owner::new(key, tier), now)
     }
 
     /// Returns up to `most` of the keys that are known, in no order, and how they stand.

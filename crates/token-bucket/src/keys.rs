@@ -26,7 +26,11 @@ pub trait Key<Req> {
 ///
 /// [Aumasson and Bernstein]: https://www.aumasson.jp/siphash/siphash.pdf
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fingerprint(u128);
+pub struct Fingerprint {
+    // Two words, and not one of 128 bits: such a one leaves gaps beside it, and what has gaps is moved in odd pieces.
+    upper: u64,
+    lower: u64,
+}
 
 /// Makes [fingerprints](Fingerprint). Drawn at random for each layer, unless it was set.
 #[derive(Clone, Copy)]
@@ -63,25 +67,36 @@ pub struct ByFn<F>(pub F);
 
 impl Fingerprint {
     /// The fingerprint of the one key that [`Shared`] knows.
-    pub const SHARED: Self = Self(0);
+    pub const SHARED: Self = Self::new(0);
     /// The fingerprint of requests that have no key.
-    pub const NO_KEY: Self = Self(1);
+    pub const NO_KEY: Self = Self::new(1);
 
-    pub(crate) const fn bits(self) -> u128 {
-        self.0
+    #[inline]
+    pub(crate) const fn new(bits: u128) -> Self {
+        Self { upper: (bits >> 64) as u64, lower: bits as u64 }
+    }
+
+    #[inline]
+    pub(crate) const fn upper(self) -> u64 {
+        self.upper
+    }
+
+    #[inline]
+    pub(crate) const fn lower(self) -> u64 {
+        self.lower
     }
 }
 
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // It is a hash already, by a secret.
-        state.write_u64(self.0 as u64);
+        state.write_u64(self.lower);
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}{:016x}", self.upper, self.lower)
     }
 }
 
@@ -111,7 +126,7 @@ impl Secret {
     pub fn fingerprint(&self, write: impl FnOnce(&mut KeyHasher)) -> Fingerprint {
         let mut hasher = KeyHasher(SipHasher13::new_with_key(&self.0));
         write(&mut hasher);
-        Fingerprint(hasher.0.finish128().as_u128())
+        Fingerprint::new(hasher.0.finish128().as_u128())
     }
 
     /// Returns the fingerprint of a value.
@@ -250,7 +265,9 @@ impl<F> fmt::Debug for ByFn<F> {
 impl<Req, A: Key<Req>, B: Key<Req>> Key<Req> for (A, B) {
     fn key(&self, request: &Req, secret: &Secret) -> Fingerprint {
         let both = [self.0.key(request, secret), self.1.key(request, secret)];
-        secret.fingerprint(|state| both.iter().for_each(|each| state.write_u128(each.0)))
+        secret.fingerprint(|state| {
+            both.iter().for_each(|each| state.write_u128(u128::from(each.upper) << 64 | u128::from(each.lower)))
+        })
     }
 }
 

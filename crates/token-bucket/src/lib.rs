@@ -22,7 +22,8 @@
 //!    say is left, and lowers its levels by itself.
 //! 7. [`LimitsHandle`] lists keys, changes limits, resets and [lowers](LimitsHandle::observe) levels.
 //! 8. With feature `redis`, replicas take from the same buckets (`SharedLimits`): one script and
-//!    one round trip for a call, none for a key that is leased or known to be refused, and a policy for when Redis is away.
+//!    one round trip for a call, none for a key that is leased or known to be refused, and a rule for each limit for when Redis is
+//!    away.
 //!
 //! The arithmetic is a pure core, [`Bucket`]: whole numbers, nothing rounded, and the time is told. It is what a store elsewhere
 //! can be compared with.
@@ -50,9 +51,10 @@
 //! # Cost
 //!
 //! A call that passes takes the clock once, and one short lock of one of up to 64 shards; with a key, a hash of it. Nothing is
-//! allocated for a key that is known; a new key takes an entry of a table, and a box more with three limits or more. A call that
-//! ends with what was reserved takes no lock. A call that waits allocates its turn and a timer, and is woken when it is first: no
-//! other one is. A refusal allocates. A call for which Redis is asked boxes its question; one from a lease does not.
+//! allocated for a key that is known; a key takes one line of the cache and some ten bytes more of memory, and a box with three
+//! limits or more. A call that ends with what was reserved takes no lock. A call that waits allocates its turn and a timer, and is
+//! woken when it is first: no other one is. A refusal allocates. A call for which Redis is asked boxes its question; one from a
+//! lease does not.
 //! `tracing` events: `queued`, `refused`, `no room for the key`; with Redis `redis did not decide`, `decided without redis`.
 //!
 //! # Example
@@ -143,6 +145,7 @@ mod shard;
 #[cfg(feature = "redis")]
 mod shared;
 mod shortage;
+mod slab;
 mod taken;
 mod ticket;
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Limit {
     capacity: u64,
     max_debt: u64,
     quota: bool,
+    #[cfg(feature = "redis")]
+    away: Option<crate::WhenAway>,
 }
 
 /// All limits that a key is under. A call takes from all their buckets, or from none. Clones share one allocation.
@@ -88,6 +90,8 @@ impl Limit {
                 capacity: amount,
                 max_debt: amount,
                 quota: false,
+                #[cfg(feature = "redis")]
+                away: None,
             }),
         }
     }
@@ -120,6 +124,22 @@ impl Limit {
     pub const fn quota(mut self) -> Self {
         self.quota = true;
         self
+    }
+
+    /// Sets what holds of this limit while Redis is away, whatever holds of the [others](crate::SharedLimits::when_away). One limit
+    /// that fails closed refuses all calls that are under it.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub const fn when_away(mut self, away: crate::WhenAway) -> Self {
+        self.away = Some(away);
+        self
+    }
+
+    /// Returns what holds of this limit while Redis is away, if it has a [rule](Self::when_away) of its own.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub const fn away(&self) -> Option<crate::WhenAway> {
+        self.away
     }
 
     /// Returns the name.

@@ -1,7 +1,7 @@
 //! All buckets, and who may take from them.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -16,9 +16,10 @@ use tracing::debug;
 use crate::{
     Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
     shard::{Kept, Shard},
+    slab::Slab,
 };
 
-pub(crate) use crate::taken::{Owner, Source, Taken};
+pub(crate) use crate::taken::{Grant, Owner, Source, Taken};
 
 /// How the limiter is set up.
 #[derive(Clone, Debug)]
@@ -84,12 +85,12 @@ impl Limiter {
         // A power of two, and no more.
         let shards = 1 << most.ilog2();
         let tiers = settings.tiers.clone();
-        let overflow = Kept::new(&tiers[0].1, 0, 0, 0);
+        let overflow = Kept::new(Fingerprint::NO_KEY, &tiers[0].1, 0, 0, 0);
         Arc::new(Self {
             rules: RwLock::new(Rules { tiers, overrides: HashMap::new() }),
             version: AtomicU32::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
-            max_per_shard: settings.max_keys / shards,
+            max_per_shard: (settings.max_keys / shards).min(Slab::MOST),
             overflow: Mutex::new(overflow),
             queue: settings.queue,
             settling: settings.settling.clone(),
@@ -104,7 +105,7 @@ impl Limiter {
 
     /// Takes `costs`, unless there is too little, or others wait.
     #[inline]
-    pub(crate) fn reserve(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Not> {
+    pub(crate) fn reserve(&self, owner: Owner, costs: &Costs, now: Instant) -> Result<Grant, Not> {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let Some(kept) = self.kept(&mut shard, owner, now) else {
@@ -114,37 +115,50 @@ impl Limiter {
         if kept.waiting {
             return Err(Not::Behind);
         }
-        kept.reserve(&costs, now).map_err(Not::Short)?;
-        Ok(Taken::new(owner, costs, kept.limits.id()))
+        kept.reserve(costs, now).map_err(Not::Short)?;
+        Ok(Grant::own(kept.limits.id()))
     }
 
-    /// Takes `costs`, whoever waits.
+    /// Takes `costs`, whoever waits, under the tier that the key was last seen under. Leaves in `owner` which that is.
     #[inline]
-    pub(crate) fn take(&self, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Shortage> {
+    pub(crate) fn take(&self, owner: &mut Owner, costs: &Costs, now: Instant) -> Result<Grant, Shortage> {
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
-            return self.take_here(store, owner, costs, now);
+            return self.take_here(store, *owner, costs, now);
         }
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let owner = Owner { tier: shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier), ..owner };
-        let Some(kept) = self.kept(&mut shard, owner, now) else {
-            drop(shard);
-            return self.reserve_overflow(owner, costs, now);
+        let version = self.version.load(Ordering::Acquire);
+        let kept = match shard.kept.find(owner.key) {
+            Some(slot) => {
+                let kept = shard.kept.at(slot);
+                owner.tier = u64::from(kept.tier);
+                if kept.version != version {
+                    self.refresh(kept, *owner, now);
+                }
+                kept
+            }
+            None => match self.make(&mut shard, *owner, now) {
+                Some(kept) => kept,
+                None => {
+                    drop(shard);
+                    return self.reserve_overflow(*owner, costs, now);
+                }
+            },
         };
-        kept.reserve(&costs, now)?;
-        Ok(Taken::new(owner, costs, kept.limits.id()))
+        kept.reserve(costs, now)?;
+        Ok(Grant::own(kept.limits.id()))
     }
 
     #[cold]
-    pub(crate) fn reserve_overflow(&self, owner: Owner, costs: Costs, now: u64) -> Result<Taken, Shortage> {
+    pub(crate) fn reserve_overflow(&self, owner: Owner, costs: &Costs, now: u64) -> Result<Grant, Shortage> {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         debug!(key = %owner.key, "no room for the key");
         let mut kept = lock(&self.overflow);
         let shared = Owner { key: Fingerprint::NO_KEY, tier: 0 };
         self.refresh(&mut kept, shared, now);
-        kept.reserve(&costs, now)?;
-        Ok(Taken { source: Source::Overflow, ..Taken::new(owner, costs, kept.limits.id()) })
+        kept.reserve(costs, now)?;
+        Ok(Grant { source: Source::Overflow, limits: kept.limits.id() })
     }
 
     /// Replaces what was taken by what is `actual`. Returns who is to be woken.
@@ -152,7 +166,7 @@ impl Limiter {
         if *actual == taken.costs {
             return None;
         }
-        if taken.source == Source::Overflow {
+        if taken.grant.source == Source::Overflow {
             Self::settle_in(&mut lock(&self.overflow), taken, actual, self.nanos(now));
             return None;
         }
@@ -181,21 +195,25 @@ impl Limiter {
     /// Finds or makes the buckets of a key, or returns `None` if there is no room.
     #[inline]
     pub(crate) fn kept<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<&'a mut Kept> {
-        if shard.kept.len() >= self.max_per_shard
-            && !shard.kept.contains_key(&owner.key)
-            && !self.make_room(shard, owner, now)
-        {
-            return None;
-        }
         let version = self.version.load(Ordering::Acquire);
-        let kept = match shard.kept.entry(owner.key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(Kept::new(&self.limits_of(owner), version, owner.tier, now)),
-        };
-        if kept.version != version || kept.tier != owner.tier {
+        let Some(slot) = shard.kept.find(owner.key) else { return self.make(shard, owner, now) };
+        let kept = shard.kept.at(slot);
+        if kept.version != version || u64::from(kept.tier) != owner.tier {
             self.refresh(kept, owner, now);
         }
         Some(kept)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<&'a mut Kept> {
+        if shard.kept.len() >= self.max_per_shard && !self.make_room(shard, owner, now) {
+            return None;
+        }
+        // Read before the limits: a change in between makes them stale, not unnoticed.
+        let version = self.version.load(Ordering::Acquire);
+        let slot = shard.kept.insert(Kept::new(owner.key, &self.limits_of(owner), version, owner.tier, now))?;
+        Some(shard.kept.at(slot))
     }
 
     #[cold]
@@ -215,20 +233,21 @@ impl Limiter {
 
     pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
         let rules = self.rules();
-        let tier = || rules.tiers.get(usize::from(owner.tier)).unwrap_or(&rules.tiers[0]).1.clone();
+        let tier = || rules.tiers.get(owner.tier as usize).unwrap_or(&rules.tiers[0]).1.clone();
         rules.overrides.get(&owner.key).cloned().unwrap_or_else(tier)
     }
 
     #[inline]
     pub(crate) fn shard(&self, key: Fingerprint) -> MutexGuard<'_, Shard> {
         // The upper half tells the shard, the lower half the place in it.
-        let number = (key.bits() >> 64) as usize & (self.shards.len() - 1);
+        let number = key.upper() as usize & (self.shards.len() - 1);
         lock(&self.shards[number])
     }
 
     #[inline]
     pub(crate) fn nanos(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+        let since = now.saturating_duration_since(self.epoch);
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
     }
 
     fn rules(&self) -> std::sync::RwLockReadGuard<'_, Rules> {
@@ -239,7 +258,7 @@ impl Limiter {
     pub(crate) fn shortage(&self, owner: Owner, costs: &Costs, now: Instant) -> Option<Shortage> {
         let now = self.nanos(now);
         let shard = self.shard(owner.key);
-        let Some(kept) = shard.kept.get(&owner.key) else {
+        let Some(kept) = shard.kept.get(owner.key) else {
             let limits = self.limits_of(owner);
             return Bucket::full(&limits, now).check(&limits, costs, now).err();
         };

@@ -78,7 +78,7 @@ impl Limiter {
     /// Changes the buckets of a key, if it is known.
     pub(crate) fn touch<T>(&self, key: Fingerprint, f: impl FnOnce(&mut Kept) -> T) -> Option<T> {
         let mut shard = self.shard(key);
-        let done = shard.kept.get_mut(&key).map(f);
+        let done = shard.kept.get_mut(key).map(f);
         let first = shard.first(key);
         drop(shard);
         first.into_iter().for_each(Waker::wake);
@@ -103,7 +103,7 @@ impl Limiter {
     pub(crate) fn observe(&self, owner: Owner, dimension: Dimension, room: Room, then: Instant, now: Instant) {
         let (nanos, then) = (self.nanos(now), self.nanos(then));
         let mut shard = self.shard(owner.key);
-        let tier = shard.kept.get(&owner.key).map_or(owner.tier, |kept| kept.tier);
+        let tier = shard.kept.get(owner.key).map_or(owner.tier, |kept| u64::from(kept.tier));
         if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
             let Kept { bucket, limits, .. } = kept;
             let lowered = bucket.observe_later(limits, dimension, room.left, room.returns, then, nanos);
@@ -122,7 +122,7 @@ impl Limiter {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
-        match shard.kept.get_mut(&owner.key) {
+        match shard.kept.get_mut(owner.key) {
             Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
             // A key for which there is no room takes from what all such keys share.
             None if full => {
@@ -141,8 +141,7 @@ impl Limiter {
         let mut all = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let standing =
-                |(key, kept): (&Fingerprint, &mut Kept)| (*key, kept.bucket.standings(&kept.limits, now).collect());
+            let standing = |kept: &mut Kept| (kept.key, kept.bucket.standings(&kept.limits, now).collect());
             all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
         }
         all

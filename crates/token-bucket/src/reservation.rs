@@ -14,9 +14,9 @@ use crate::{
 /// [what is charged](Settling::dropped) for calls that were given up.
 #[must_use = "a reservation that is dropped at once is settled at once"]
 pub struct Reservation {
-    limiter: Arc<Limiter>,
+    /// Nothing once it is settled. What keeps a reservation so takes it out and leaves the rest where it is, unread.
+    limiter: Option<Arc<Limiter>>,
     taken: Taken,
-    settled: bool,
 }
 
 /// What is charged for a call that did not tell what it has cost.
@@ -50,7 +50,7 @@ type Actual = Arc<dyn Fn(&Costs, &Usage) -> Costs + Send + Sync>;
 impl Reservation {
     #[inline]
     pub(crate) const fn new(limiter: Arc<Limiter>, taken: Taken) -> Self {
-        Self { limiter, taken, settled: false }
+        Self { limiter: Some(limiter), taken }
     }
 
     /// Returns what was taken.
@@ -67,13 +67,12 @@ impl Reservation {
 
     /// Replaces what was taken by what the call has really cost, and wakes who waits for what is left over.
     pub fn settle(mut self, actual: &Costs, now: Instant) {
-        self.settle_by(actual, || now);
+        self.settle_by(|_, _| *actual, || now);
     }
 
     /// Settles by what was told of the usage, as the layer was [set up](crate::TokenBucketLayer::settling) to.
-    pub fn settle_usage(self, usage: &Usage, now: Instant) {
-        let actual = (self.limiter.settling.actual)(&self.taken.costs, usage);
-        self.settle(&actual, now);
+    pub fn settle_usage(mut self, usage: &Usage, now: Instant) {
+        self.settle_by(|settling, reserved| (settling.actual)(reserved, usage), || now);
     }
 
     /// Gives all back: the call was never made.
@@ -84,34 +83,36 @@ impl Reservation {
     /// Keeps all that was taken.
     #[inline]
     pub fn keep(mut self) {
-        self.settled = true;
+        drop(self.limiter.take());
     }
 
     /// Settles a call that failed.
     pub(crate) fn failed(mut self) {
-        let actual = self.limiter.settling.failed.of(&self.taken.costs, None);
-        self.settle_by(&actual, Instant::now);
+        self.settle_by(|settling, reserved| settling.failed.of(reserved, None), Instant::now);
     }
 
     /// Settles a call whose answer has ended.
     pub(crate) fn ended(mut self, end: &BodyEnd, failed: bool, usage: Option<Usage>) {
-        let (settling, reserved) = (&self.limiter.settling, &self.taken.costs);
-        let told = usage.map(|usage| (settling.actual)(reserved, &usage));
-        let actual = match (told, end.end) {
-            (Some(told), End::Complete) => told,
-            // What was told so far of an answer that was cut short may be less than what had come of it.
-            (Some(told), _) => settling.aborted.at_least(&told, reserved, end.bytes),
-            (None, _) if failed => settling.failed.of(reserved, Some(end.bytes)),
-            (None, End::Complete) => *reserved,
-            (None, _) => settling.aborted.of(reserved, Some(end.bytes)),
+        let actual = |settling: &Settling, reserved: &Costs| {
+            let told = usage.map(|usage| (settling.actual)(reserved, &usage));
+            match (told, end.end) {
+                (Some(told), End::Complete) => told,
+                // What was told so far of an answer that was cut short may be less than what had come of it.
+                (Some(told), _) => settling.aborted.at_least(&told, reserved, end.bytes),
+                (None, _) if failed => settling.failed.of(reserved, Some(end.bytes)),
+                (None, End::Complete) => *reserved,
+                (None, _) => settling.aborted.of(reserved, Some(end.bytes)),
+            }
         };
-        self.settle_by(&actual, Instant::now);
+        self.settle_by(actual, Instant::now);
     }
 
-    fn settle_by(&mut self, actual: &Costs, now: impl FnOnce() -> Instant) {
-        self.settled = true;
-        if *actual != self.taken.costs {
-            let first = self.limiter.settle(&self.taken, actual, now());
+    fn settle_by(&mut self, actual: impl FnOnce(&Settling, &Costs) -> Costs, now: impl FnOnce() -> Instant) {
+        // If this panics, it is given up when it is dropped.
+        let actual = actual(&self.limiter().settling, &self.taken.costs);
+        let Some(limiter) = self.limiter.take() else { return };
+        if actual != self.taken.costs {
+            let first = limiter.settle(&self.taken, &actual, now());
             // After the lock is given back: a waker may run anything.
             first.into_iter().for_each(std::task::Waker::wake);
         }
@@ -120,16 +121,11 @@ impl Reservation {
     /// Settles a call that nobody has settled.
     #[cold]
     fn given_up(&mut self) {
-        let actual = self.limiter.settling.dropped.of(&self.taken.costs, None);
-        self.settle_by(&actual, Instant::now);
+        self.settle_by(|settling, reserved| settling.dropped.of(reserved, None), Instant::now);
     }
 
-    pub(crate) fn limiter(&self) -> &Limiter {
-        &self.limiter
-    }
-
-    pub(crate) fn limiter_arc(&self) -> Arc<Limiter> {
-        Arc::clone(&self.limiter)
+    pub(crate) fn limiter(&self) -> &Arc<Limiter> {
+        self.limiter.as_ref().expect("whoever settles it gives it away")
     }
 
     pub(crate) const fn taken(&self) -> &Taken {
@@ -140,7 +136,7 @@ impl Reservation {
 impl Drop for Reservation {
     #[inline]
     fn drop(&mut self) {
-        if !self.settled {
+        if self.limiter.is_some() {
             self.given_up();
         }
     }

@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::{
     Caller, Callers, Costs, Cover, Estimate, HttpProtocol, OneRequest, Protocol, Reservation, ResponseFuture,
     layer::Desk,
-    limiter::{Not, Owner},
+    limiter::{Not, Owner, Taken},
     ticket::Wish,
 };
 
@@ -57,18 +57,17 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let desk = &self.desk;
-        let tier = u16::try_from(desk.caller.tier(&request)).unwrap_or(0);
-        let owner = Owner { key: desk.caller.key(&request, &desk.secret), tier };
+        let owner = Owner::new(desk.caller.key(&request, &desk.secret), desk.caller.tier(&request));
         let costs = desk.estimate.estimate(&request);
         let now = Instant::now();
         #[cfg(feature = "redis")]
         if desk.limiter.shared.is_some() {
             return self.call_shared(request, owner, costs, now);
         }
-        match desk.limiter.reserve(owner, costs, now) {
-            Ok(taken) => {
+        match desk.limiter.reserve(owner, &costs, now) {
+            Ok(grant) => {
                 // Before the call, so that a panic in it settles it.
-                let reservation = Reservation::new(Arc::clone(&desk.limiter), taken);
+                let reservation = Reservation::new(Arc::clone(&desk.limiter), Taken::new(owner, costs, grant));
                 ResponseFuture::called(self.inner.call(request), reservation, desk.protocol.clone())
             }
             Err(not) => self.wait(request, owner, costs, not, now),

@@ -133,7 +133,8 @@ impl SharedLimits {
         self
     }
 
-    /// Sets what happens to calls while Redis is away.
+    /// Sets what happens to calls while Redis is away, under limits that do not [say otherwise](crate::Limit::when_away): each limit goes by
+    /// its own rule.
     #[must_use]
     pub const fn when_away(mut self, away: WhenAway) -> Self {
         self.away = away;

@@ -5,8 +5,13 @@ use std::time::Duration;
 use crate::{Limit, Limits, limit::Rule};
 
 /// Why costs cannot be taken from a [`Bucket`](crate::Bucket).
+///
+/// It is boxed, so that who finds enough does not carry the room for it.
 #[derive(Clone, Debug)]
-pub struct Shortage {
+pub struct Shortage(Box<Short>);
+
+#[derive(Clone, Debug)]
+struct Short {
     limits: Limits,
     /// One bit for each limit that was short.
     short: u8,
@@ -20,7 +25,7 @@ pub struct Shortage {
 impl Shortage {
     #[cold]
     pub(crate) fn new(limits: &Limits, levels: impl Iterator<Item = i128>, need: impl Fn(&Rule) -> i128) -> Self {
-        let mut shortage = Self { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
+        let mut shortage = Short { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
         for (at, (level, rule)) in levels.zip(limits.rules()).enumerate() {
             let need = need(rule);
             if need > rule.capacity {
@@ -36,19 +41,19 @@ impl Shortage {
                 }
             }
         }
-        shortage
+        Self(Box::new(shortage))
     }
 
     /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
     pub fn limits(&self) -> impl Iterator<Item = &Limit> {
-        self.limits.iter().enumerate().filter(|(at, _)| self.short & 1 << at != 0).map(|(_, limit)| limit)
+        self.0.limits.iter().enumerate().filter(|(at, _)| self.0.short & 1 << at != 0).map(|(_, limit)| limit)
     }
 
     /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
     /// rounded up to nanoseconds.
     #[must_use]
     pub const fn wait(&self) -> Option<Duration> {
-        match self.wait {
+        match self.0.wait {
             Some(nanos) => Some(Duration::from_nanos(nanos)),
             None => None,
         }
@@ -57,7 +62,7 @@ impl Shortage {
     /// Returns whether the costs are more than a bucket holds.
     #[must_use]
     pub const fn is_never(&self) -> bool {
-        self.wait.is_none()
+        self.0.wait.is_none()
     }
 
     /// Returns whether one of the limits that were short is a [quota](Limit::quota).
@@ -68,7 +73,7 @@ impl Shortage {
 
     /// Returns how long the wait for one limit alone would be, if it was short.
     pub(crate) fn wait_for(&self, name: &buttress_core::Label) -> Option<Duration> {
-        let at = self.limits.iter().position(|limit| limit.name() == name)?;
-        (self.short & 1 << at != 0 && self.wait.is_some()).then(|| Duration::from_nanos(self.waits[at]))
+        let at = self.0.limits.iter().position(|limit| limit.name() == name)?;
+        (self.0.short & 1 << at != 0 && self.0.wait.is_some()).then(|| Duration::from_nanos(self.0.waits[at]))
     }
 }

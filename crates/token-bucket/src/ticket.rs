@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     Costs, Fingerprint, Reservation, Shortage,
     error::{RateLimited, Reason},
-    limiter::{Limiter, Not, Owner, Taken},
+    limiter::{Grant, Limiter, Not, Owner, Taken},
     queue::Place,
 };
 
@@ -107,7 +107,7 @@ impl Wish {
             // Keys for which there is no room have no line either.
             return LinedUp { place: None, wait: None };
         }
-        let kept = shard.kept.get_mut(&owner.key).expect("it is there since a moment");
+        let kept = shard.kept.get_mut(owner.key).expect("it is there since a moment");
         let line = shard.lines.entry(owner.key).or_default();
         let place = line.place(flow);
         let wait = kept.bucket.wait_behind(&kept.limits, &line.before(place), &costs, nanos);
@@ -201,7 +201,7 @@ impl Ticket {
                 self.at = At::Gone;
                 self.limiter.end_to_wait();
                 next.into_iter().for_each(Waker::wake);
-                let taken = Taken::new(self.owner, self.costs, id);
+                let taken = Taken::new(self.owner, self.costs, Grant::own(id));
                 Turn::Now(Reservation::new(Arc::clone(&self.limiter), taken))
             }
             Err(shortage) => match shortage.wait().and_then(|wait| now.checked_add(wait)) {

@@ -21,13 +21,14 @@ use http::HeaderValue;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub(crate) use self::redis::Access;
 use self::sections::duration;
 pub use self::{
     embedder::{EmbedderAuth, EmbedderConfig, EmbedderKind},
     error::ConfigError,
     limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
-    redis::RedisConfig,
+    redis::{AwayFor, RedisConfig},
     rules::{Pattern, RuleConfig},
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
     semantic::{JudgeKind, PolicyKind, SemanticConfig},

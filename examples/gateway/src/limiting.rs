@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use buttress_core::{HttpRefusal, Label, Payload};
-use buttress_redis::{Config, Redis};
+use buttress_redis::Redis;
 use buttress_token_bucket::{
     AsTheyCome, Callers, Fingerprint, HttpProtocol, Key, LimitError, LimitsHandle, Queue, Secret, ShareError,
     SharedLimits, Sharing, Standing, Tier, TokenBucketLayer,
@@ -12,7 +12,7 @@ use http::{HeaderName, Request, Response};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
-    config::{KeyHash, LimitsConfig, RedisConfig},
+    config::{Access, LimitsConfig, RedisConfig},
     stack::BuildError,
     tenants::{Book, Caller, Tenants},
 };
@@ -50,13 +50,13 @@ const MOST_WAITING: NonZeroU32 = NonZeroU32::new(1_000).expect("1,000 are not 0"
 ///
 /// Fails if limits are out of range, or cannot be shared and are to be.
 pub(crate) fn build(limits: &LimitsConfig, book: Book) -> Result<(LimitsLayer, Limiting), BuildError> {
-    let shared = limits.redis.as_ref().zip(book.redis.as_deref());
-    let shared = shared.map(|(redis, url)| share(redis, url)).transpose()?;
+    let shared = limits.redis.as_ref().zip(book.redis.as_ref());
+    let shared = shared.map(|(redis, access)| share(redis, access)).transpose()?;
     let secret = shared.as_ref().map_or_else(Secret::random, |shared| shared.secret);
     let tenants = Tenants::new(book, secret);
-    let tiers = limits.tiers().map(|(name, tier)| Ok((name, tier.limits()?)));
+    let tiers = limits.tiers().map(|(name, tier)| Ok((name, limits.limits_of(tier)?)));
     let tiers = tiers.collect::<Result<Vec<_>, LimitError>>()?;
-    let mut layer = TokenBucketLayer::new(limits.default.limits()?)
+    let mut layer = TokenBucketLayer::new(limits.limits_of(&limits.default)?)
         .secret(secret)
         .max_keys(limits.max_callers)
         .queue(limits.wait.map_or(Queue::NONE, |wait| Queue::of(MOST_WAITING).max_wait(wait)));
@@ -72,11 +72,10 @@ pub(crate) fn build(limits: &LimitsConfig, book: Book) -> Result<(LimitsLayer, L
     Ok((layer, limiting))
 }
 
-/// Begins to share limits through the Redis at `url`. Whether it is there, nobody waits for.
-fn share(redis: &RedisConfig, url: &str) -> Result<Shared, BuildError> {
-    let client = Redis::spawn_on(&Handle::try_current()?, Config::new(url))?;
-    // The same in all replicas, so that they know a caller by one fingerprint.
-    let secret = Secret::new(KeyHash::of(redis.prefix.as_str().as_bytes()).first_half());
+/// Begins to share limits through `redis`. Whether it is there, nobody waits for.
+fn share(redis: &RedisConfig, access: &Access) -> Result<Shared, BuildError> {
+    let client = Redis::spawn_on(&Handle::try_current()?, access.config.clone())?;
+    let secret = access.secret;
     let limits = SharedLimits::new(client.clone(), &redis.prefix, Label::try_new("callers")?, secret)
         .replicas(redis.replicas)
         .when_away(redis.when_away);
@@ -142,8 +141,8 @@ impl Limiting {
                 format!("limits.tiers.{name}")
             };
             let fault = |says: String| (key, says);
-            let limits = tier.limits().map_err(|error| error.to_string());
-            let checked = limits.and_then(|limits| match &self.shared {
+            let tier = limits.limits_of(tier).map_err(|error| error.to_string());
+            let checked = tier.and_then(|limits| match &self.shared {
                 Some(shared) => can_share(shared, limits).map_err(|error| error.to_string()),
                 None => Ok(()),
             });
@@ -157,7 +156,7 @@ impl Limiting {
     pub(crate) fn replace(&self, book: Book, before: &LimitsConfig, limits: &LimitsConfig) {
         for ((name, tier), (_, was)) in limits.tiers().zip(before.tiers()) {
             // New limits cost a look at each bucket.
-            if let (true, Ok(limits)) = (tier != was, tier.limits())
+            if let (true, Ok(limits)) = (tier != was, limits.limits_of(tier))
                 && !self.buckets.set_tier(name, limits)
             {
                 tracing::warn!(tier = name, "the limits of the tier stay as they were");

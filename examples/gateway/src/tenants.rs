@@ -8,7 +8,7 @@ use buttress_llm::{Call, ExpectedOutput, Operation, TokenCounter};
 use buttress_token_bucket::{Costs, Estimate, Fingerprint, Prices, Secret};
 use http::{HeaderMap, Request, header};
 
-use crate::config::{CallerBy, Config, KeyHash, LimitsConfig, PriceConfig, Strangers};
+use crate::config::{Access, CallerBy, Config, KeyHash, LimitsConfig, PriceConfig, Strangers};
 
 /// Who calls, and what a call may cost. Clones are one.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub struct Book {
     prices: PriceList,
     assumed_output: u64,
     /// Where replicas share what they count.
-    pub(crate) redis: Option<String>,
+    pub(crate) redis: Option<Access>,
 }
 
 /// What models cost.
@@ -198,8 +198,7 @@ impl Book {
         limits: &LimitsConfig,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, (String, String)> {
-        let redis = limits.redis.as_ref().map(|redis| redis.url(&variable)).transpose();
-        let redis = redis.map_err(|says| ("limits.redis".to_owned(), says))?;
+        let redis = limits.redis.as_ref().map(|redis| redis.access(&variable)).transpose()?;
         let (mut tenants, mut by_key) = (Vec::new(), HashMap::new());
         for (at, tenant) in config.tenants().enumerate() {
             let tier = tenant.tier.as_deref().and_then(|tier| limits.tier(tier)).unwrap_or(0);

@@ -11,14 +11,23 @@ use support::{CHAT, CHAT_PATH, FAR, Running, read};
 
 /// Limits in `redis`, for two replicas.
 fn settings(redis: &str, default: &str) -> String {
+    settings_in(&format!("url = \"{redis}\""), default)
+}
+
+/// The same in what the keys of a table say.
+fn settings_in(redis: &str, default: &str) -> String {
     format!(
-        "[limits]\ncaller = \"header:x-tenant\"\nstrangers = \"each\"\nredis = {{ url = \"{redis}\", replicas = 2 }}\n\
+        "[limits]\ncaller = \"header:x-tenant\"\nstrangers = \"each\"\nredis = {{ {redis}, replicas = 2 }}\n\
          [limits.default]\n{default}\n[prices.\"*\"]\ninput = 1\noutput = 1\n[[tenants]]\nname = \"a\"\n"
     )
 }
 
 async fn replica(redis: &RedisServer, default: &str) -> Running {
-    let mut running = Running::start(&["eastus"], &settings(&redis.url(), default)).await;
+    replica_in(&format!("url = \"{}\"", redis.url()), default).await
+}
+
+async fn replica_in(redis: &str, default: &str) -> Running {
+    let mut running = Running::start(&["eastus"], &settings_in(redis, default)).await;
     running.workers.spawn(running.operator.sharing().expect("limits are shared"));
     until(&running, true).await;
     running
@@ -37,7 +46,8 @@ async fn ask(running: &Running, tenant: &str) -> u16 {
     let mut request = running.request(CHAT_PATH, CHAT);
     request.headers_mut().insert("x-tenant", tenant.parse().expect("it is a header"));
     let answer = read(running.send(request).await).await;
-    assert_eq!(answer.status == 429, !answer.header("retry-after").is_empty(), "{answer:?}");
+    let refused = matches!(answer.status.as_u16(), 429 | 503);
+    assert_eq!(refused, !answer.header("retry-after").is_empty(), "{answer:?}");
     answer.status.as_u16()
 }
 
@@ -68,6 +78,83 @@ async fn without_redis_a_replica_goes_on_with_its_share() {
     redis.restart();
     until(&running, true).await;
     assert_eq!(ask(&running, "d").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_goes_by_its_own_rule_while_redis_is_away() {
+    let mut redis = RedisServer::start();
+    let table = |rules: &str| format!("url = \"{}\", {rules}", redis.url());
+    let open = table("when_away = \"closed\", when_away_for = { rpm = \"open\" }");
+    let closed = table("when_away_for = { tpm = \"closed\" }");
+    let open = replica_in(&open, "rpm = 2").await;
+    let closed = replica_in(&closed, "rpm = 100\ntpm = 100000").await;
+    assert_eq!([ask(&open, "a").await, ask(&closed, "b").await], [200, 200]);
+    redis.kill();
+    for running in [&open, &closed] {
+        until(running, false).await;
+    }
+    for _ in 0..5 {
+        assert_eq!([ask(&open, "a").await, ask(&closed, "b").await], [200, 503]);
+    }
+    redis.restart();
+    until(&closed, true).await;
+    assert_eq!(ask(&closed, "b").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_find_the_primary_that_sentinels_name() {
+    let (primary, sentinel) = (RedisServer::start_on_port(&[]), RedisServer::start_sentinel());
+    let port = primary.port().to_string();
+    assert!(sentinel.tell(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]).starts_with("+OK"));
+    let table =
+        format!("sentinel = [\"redis://127.0.0.1:1\", \"redis://127.0.0.1:{}\"], primary = \"main\"", sentinel.port());
+    let (one, other) = (replica_in(&table, "rpm = 2").await, replica_in(&table, "rpm = 2").await);
+    assert_eq!([ask(&one, "a").await, ask(&other, "a").await, ask(&one, "a").await], [200, 200, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_a_cluster() {
+    let node = RedisServer::start_on_port(&["--cluster-enabled", "yes"]);
+    assert!(node.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).starts_with("+OK"));
+    let table = format!("cluster = [\"redis://127.0.0.1:{}\"]", node.port());
+    let (one, other) = (replica_in(&table, "rpm = 2").await, replica_in(&table, "rpm = 2").await);
+    assert_eq!([ask(&one, "a").await, ask(&other, "a").await, ask(&one, "a").await], [200, 200, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_known_by_the_secret_that_replicas_share() {
+    let redis = RedisServer::start();
+    let table = |rest: &str| format!("url = \"{}\"{rest}", redis.url());
+    let same = table(", secret_env = \"A_SHARED_SECRET\"");
+    let (one, other) = (replica_in(&same, "rpm = 1").await, replica_in(&same, "rpm = 1").await);
+    assert_eq!([ask(&one, "a").await, ask(&other, "a").await], [200, 429]);
+    for other in [table(", secret_env = \"ANOTHER_SECRET\""), table("")] {
+        assert_eq!(ask(&replica_in(&other, "rpm = 1").await, "a").await, 200, "it is another caller there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_spoken_to_with_tls() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+    let dir = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("the target directory can be written");
+    let path = |name: &str| dir.join(name).display().to_string();
+    std::fs::write(path("cert"), cert.pem()).expect("written");
+    std::fs::write(path("key"), signing_key.serialize_pem()).expect("written");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port is free");
+    let port = listener.local_addr().expect("a bound listener has an address").port().to_string();
+    drop(listener);
+    let (cert, key) = (path("cert"), path("key"));
+    let args = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
+    let _redis = RedisServer::start_with(&args);
+    // The server asks for a certificate too.
+    let table = format!(
+        "url = \"rediss://localhost:{port}\", ca_file = \"{cert}\", cert_file = \"{cert}\", key_file = \"{key}\""
+    );
+    let running = replica_in(&table, "rpm = 1").await;
+    assert_eq!([ask(&running, "a").await, ask(&running, "a").await], [200, 429]);
+    drop(std::fs::remove_dir_all(&dir));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +189,19 @@ fn an_address_is_checked_and_its_password_never_shown() {
     };
     for (redis, expected) in [
         ("\"http://:s3cret@localhost\"", &["test.toml:2:9: limits.redis: ", "url"][..]),
-        ("{ prefix = \"x\" }", &["limits.redis: either `url` or `url_env` must be given"]),
+        ("{ prefix = \"x\" }", &["limits.redis: one of `url`, `url_env`, `sentinel` and `cluster` must be given"]),
+        ("{ url = \"redis://x\", cluster = [\"redis://x\"] }", &["limits.redis: one of `url`, "]),
+        ("{ sentinel = [], primary = \"main\" }", &["limits.redis: `sentinel` is a list of 0; allowed: 1 to 64 URLs"]),
+        ("{ sentinel = [\"redis://:s3cret@x\"] }", &["limits.redis: `primary` is an empty text; allowed: the name"]),
+        ("{ sentinel = [\"redis://:s3cret@x/7\"], primary = \"main\" }", &["`sentinel` is a URL with a database"]),
+        ("{ cluster = [\"s3cret\"] }", &["limits.redis: `cluster` is a text of 6 bytes; allowed: a URL such as"]),
+        ("{ url = \"redis://x\", primary = \"main\" }", &["`primary` means nothing without `sentinel`"]),
+        ("{ url = \"redis://x\", secret_env = \"s3cret\" }", &["`secret_env`: must be the name of an environment"]),
+        ("{ url = \"redis://x\", password_env = \"s3cret\" }", &["`password_env`: must be the name of an env"]),
+        ("{ url = \"redis://x\", ca_file = \"x\" }", &["`ca_file`, `cert_file` and `key_file` mean nothing without"]),
+        ("{ url = \"rediss://x\", cert_file = \"x\" }", &["`cert_file` and `key_file` belong together"]),
+        ("{ url = \"redis://x\", when_away_for = { rpm = \"no\" } }", &["limits.redis", "`closed`"]),
+        ("{ url = \"redis://x\", when_away_for = { rps = \"open\" } }", &["limits.redis", "`rps`", "`rpm`"]),
         ("{ url_env = \"redis://:s3cret@x\" }", &["limits.redis: `url_env`: must be the name of an environment"]),
         ("{ url = \"redis://x\", prefix = \"a b\" }", &["limits.redis: `prefix`: "]),
         ("{ url = \"redis://x\", when_away = \"no\" }", &["limits.redis", "`local-share`", "`open`", "`closed`"]),
@@ -116,6 +215,29 @@ fn an_address_is_checked_and_its_password_never_shown() {
     let by_variable = parse("{ url_env = \"REDIS_URL\" }").expect("it is good");
     let error = by_variable.book(|_| None).expect_err("it is not set").to_string();
     assert_eq!(error, "environment: limits.redis: the environment variable `REDIS_URL` is not set");
+    for (redis, value, expected) in [
+        (
+            "sentinel = [\"rediss://x\"], primary = \"main\", password_env = \"P\"",
+            None,
+            "password_env: the environment var",
+        ),
+        ("cluster = [\"redis://x\"], secret_env = \"S\"", None, "secret_env: the environment variable `S` is not set"),
+        (
+            "url = \"redis://x\", secret_env = \"S\"",
+            Some("s3cret"),
+            "secret_env: the variable must hold at least 16 bytes",
+        ),
+        ("url = \"rediss://x\", ca_file = \"/is/not/there\"", None, "ca_file: `/is/not/there` cannot be read: "),
+        (
+            "url = \"rediss://x\", ca_file = \"Cargo.toml\"",
+            None,
+            "limits.redis: `ca_file`, `cert_file`, `key_file`: `tls` is",
+        ),
+    ] {
+        let config = parse(&format!("{{ {redis} }}")).expect("it is well written");
+        let error = config.book(|_| value.map(str::to_owned)).expect_err("it cannot be used").to_string();
+        assert!(error.contains(expected) && !error.contains("s3cret"), "{redis}: {error}");
+    }
     let error = by_variable.book(|_| Some("s3cret".to_owned())).expect_err("it is no address").to_string();
     assert!(error.contains("the variable `REDIS_URL`: ") && !error.contains("s3cret"), "{error}");
 }

@@ -10,8 +10,8 @@ use super::{
     store::Store,
 };
 use crate::{
-    Bucket, Costs, Fingerprint, WhenAway,
-    limiter::{Limiter, Not, Owner, Source, Taken, lock},
+    Bucket, Costs, Fingerprint, Limit, Limits, WhenAway,
+    limiter::{Grant, Limiter, Not, Owner, Source, Taken, lock},
     shard::{Kept, Shard},
 };
 
@@ -46,26 +46,31 @@ impl Limiter {
     ) -> Result<Taken, Not> {
         store.counters.away.fetch_add(1, Ordering::Relaxed);
         debug!(key = %owner.key, policy = ?store.away, "decided without redis");
-        if store.away == WhenAway::FailClosed {
-            return Err(Not::Away);
-        }
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let Some((kept, near)) = self.known(&mut shard, owner, nanos) else {
             drop(shard);
-            return self.reserve_overflow(owner, costs, nanos).map_err(Not::Short);
+            if store.is_closed(&self.limits_of(owner)) {
+                return Err(Not::Away);
+            }
+            let grant = self.reserve_overflow(owner, &costs, nanos).map_err(Not::Short)?;
+            return Ok(Taken::new(owner, costs, grant));
         };
-        if store.away == WhenAway::LocalShare {
-            let replicas = store.replicas.get();
-            kept.bucket.check_share(&kept.limits, &costs, replicas, nanos).map_err(Not::Short)?;
-            kept.settle(&Costs::ZERO, &costs.times(replicas), nanos);
+        if store.is_closed(&kept.limits) {
+            return Err(Not::Away);
+        }
+        if kept.limits.iter().any(|limit| store.is_local(limit)) {
+            let (Kept { bucket, limits, .. }, replicas) = (&mut *kept, store.replicas.get());
+            bucket.check_share(limits, &costs, replicas, nanos, |limit| store.is_local(limit)).map_err(Not::Short)?;
+            let taken = costs.times(replicas);
+            bucket.settle_where(limits, &Costs::ZERO, &taken, nanos, |limit| store.is_local(limit));
             // What is charged here as often as there are replicas says nothing once Redis is back.
             near.believed_until = 0;
         }
         let limits = kept.limits.id();
         drop(shard);
         let source = charge(self, owner.key, nanos).unwrap_or(Source::Shared);
-        Ok(Taken::new(owner, costs, limits).out_of(source))
+        Ok(Taken::new(owner, costs, Grant::out_of(limits, source)))
     }
 
     /// Settles what was taken while Redis was away, if it still is.
@@ -77,16 +82,19 @@ impl Limiter {
         actual: &Costs,
         now: u64,
     ) -> bool {
-        let Source::Away(epoch) = taken.source else { return false };
+        let Source::Away(epoch) = taken.grant.source else { return false };
         let Some((kept, near)) = self.known(shard, taken.owner, now) else { return false };
-        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.limits) else { return false };
+        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.grant.limits) else {
+            return false;
+        };
         if epoch != store.epoch.load(Ordering::Acquire) {
             return false;
         }
         let [reserved, actual] = [taken.costs, *actual].map(|costs| costs.times(store.replicas.get()));
         spent.settle(&reserved, &actual, now);
-        if store.away == WhenAway::LocalShare && kept.limits.id() == taken.limits {
-            kept.settle(&reserved, &actual, now);
+        if kept.limits.id() == taken.grant.limits {
+            let Kept { bucket, limits, .. } = kept;
+            bucket.settle_where(limits, &reserved, &actual, now, |limit| store.is_local(limit));
         }
         true
     }
@@ -109,6 +117,24 @@ impl Limiter {
                 }
             }
         }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Returns what holds of a limit while Redis is away.
+    fn away_of(&self, limit: &Limit) -> WhenAway {
+        limit.away().unwrap_or(self.away)
+    }
+
+    /// Returns whether nobody passes: one limit that cannot be asked for is enough.
+    fn is_closed(&self, limits: &Limits) -> bool {
+        limits.iter().any(|limit| self.away_of(limit) == WhenAway::FailClosed)
+    }
+
+    fn is_local(&self, limit: &Limit) -> bool {
+        self.away_of(limit) == WhenAway::LocalShare
     }
 }
 

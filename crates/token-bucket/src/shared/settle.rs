@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Costs, Fingerprint, Limits, RateLimited, Reservation, Shortage,
     error::Reason,
-    limiter::{Limiter, Not, Owner, Source, Taken},
+    limiter::{Grant, Limiter, Not, Owner, Source, Taken},
     shard::Shard,
     ticket::refused,
 };
@@ -37,7 +37,7 @@ impl Limiter {
         };
         let limits = kept.limits.clone();
         if let (Some(pot), Ok(exact)) = (&mut near.pot, limits.exact())
-            && pot.limits.id() == taken.limits
+            && pot.limits.id() == taken.grant.limits
             && pot.settle(exact, &exact.change(&limits, &taken.costs, actual))
         {
             return shard.first(key);
@@ -58,22 +58,28 @@ impl Limiter {
     }
 
     /// Takes by what is known here, and charges it to Redis in the background.
-    pub(crate) fn take_here(&self, store: &Store, owner: Owner, costs: Costs, now: Instant) -> Result<Taken, Shortage> {
+    pub(crate) fn take_here(
+        &self,
+        store: &Store,
+        owner: Owner,
+        costs: &Costs,
+        now: Instant,
+    ) -> Result<Grant, Shortage> {
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let Some((kept, _)) = self.known(&mut shard, owner, nanos) else {
             drop(shard);
             return self.reserve_overflow(owner, costs, nanos);
         };
-        kept.reserve(&costs, nanos)?;
+        kept.reserve(costs, nanos)?;
         let limits = kept.limits.clone();
         drop(shard);
-        let taken = Taken::new(owner, costs, limits.id()).out_of(Source::Shared);
+        let grant = Grant::out_of(limits.id(), Source::Shared);
         if let Ok(exact) = limits.exact() {
-            let needs = exact.needs(&limits, &costs);
+            let needs = exact.needs(&limits, costs);
             store.outbox.settle(owner.key, limits, needs);
         }
-        Ok(taken)
+        Ok(grant)
     }
 
     /// Lowers the levels in Redis to those that are known here.
@@ -81,7 +87,7 @@ impl Limiter {
         let nanos = self.nanos(now);
         let mut guard = self.shard(key);
         let Shard { kept, .. } = &mut *guard;
-        let Some(kept) = kept.get_mut(&key) else { return };
+        let Some(kept) = kept.get_mut(key) else { return };
         let limits = kept.limits.clone();
         let Ok(exact) = limits.exact() else { return };
         let missing = exact.share(kept.bucket.missing(&limits, nanos), 1);
@@ -119,7 +125,11 @@ pub(crate) async fn reserve(
 ) -> Result<Reservation, Box<RateLimited>> {
     let now = Instant::now();
     let outcome = match &limiter.shared {
-        None => limiter.take(owner, costs, now).map_err(Not::Short),
+        None => {
+            let mut owner = owner;
+            let grant = limiter.take(&mut owner, &costs, now);
+            grant.map(|grant| Taken::new(owner, costs, grant)).map_err(Not::Short)
+        }
         Some(store) => match limiter.here_in_turn(store, owner, costs, now) {
             Here::Taken(taken) => Ok(taken),
             Here::Not(not) => Err(not),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Bucket, Costs, Limits, SharedLimits, Shortage, WhenAway,
-    limiter::{Limiter, Not, Owner, Source, Taken},
+    limiter::{Grant, Limiter, Not, Owner, Source, Taken},
     shard::{Kept, Shard},
 };
 
@@ -102,7 +102,7 @@ impl Limiter {
             && pot.take(&exact.needs(&kept.limits, &costs))
         {
             store.counters.leased.fetch_add(1, Ordering::Relaxed);
-            return Here::Taken(Taken::new(owner, costs, kept.limits.id()).out_of(Source::Shared));
+            return Here::Taken(Taken::new(owner, costs, Grant::out_of(kept.limits.id(), Source::Shared)));
         }
         if nanos < near.believed_until
             && let Err(shortage) = kept.bucket.check(&kept.limits, &costs, nanos)
@@ -177,7 +177,7 @@ impl Limiter {
         }
         drop(shard);
         if told.done {
-            return Ok(Taken::new(owner, costs, limits.id()).out_of(Source::Shared));
+            return Ok(Taken::new(owner, costs, Grant::out_of(limits.id(), Source::Shared)));
         }
         let mut bucket = Bucket::full(limits, nanos);
         if let Ok(exact) = limits.exact() {
@@ -197,7 +197,7 @@ impl Limiter {
         let nanos = self.nanos(now);
         let mut guard = self.shard(due.key);
         let Shard { kept, near, .. } = &mut *guard;
-        if let (Some(kept), Some(near)) = (kept.get_mut(&due.key), near.get_mut(&due.key))
+        if let (Some(kept), Some(near)) = (kept.get_mut(due.key), near.get_mut(&due.key))
             && kept.limits.id() == due.limits.id()
         {
             learn(store, kept, near, told, nanos);
@@ -214,7 +214,7 @@ impl Limiter {
     ) -> Option<(&'a mut Kept, &'a mut Near)> {
         self.kept(shard, owner, now)?;
         let Shard { kept, near, .. } = shard;
-        Some((kept.get_mut(&owner.key)?, near.entry(owner.key).or_default()))
+        Some((kept.get_mut(owner.key)?, near.entry(owner.key).or_default()))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use buttress_testkit::RedisServer;
-use buttress_token_bucket::{Costs, Dimension, Fingerprint, Limit, Limits, Reservation, TokenBucketLayer};
+use buttress_token_bucket::{
+    Costs, Dimension, Fingerprint, Limit, Limits, Reservation, SharedLimits, TokenBucketLayer,
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{HOUR, Replica, config, connected, requests, run, shared, soon, tokens};
@@ -61,7 +63,10 @@ fn with_leases_they_admit_no_more_and_less_only_by_what_is_leased() {
 fn a_hundred_calls_at_once_never_take_more_tokens_than_there_are() {
     let server = RedisServer::start();
     run(async {
-        let replicas = replicas(&server, tokens(100, HOUR), Duration::ZERO).await;
+        // None goes by what it was told before another one has settled.
+        let ask_always = |shared: SharedLimits| shared.lease(Duration::ZERO).remember(Duration::ZERO);
+        let start = || Replica::start_patient(server.url(), tokens(100, HOUR), ask_always);
+        let replicas = [start().await, start().await, start().await];
         let mut calls = JoinSet::new();
         for at in 0..100 {
             let handle = replicas[at % 3].handle.clone();

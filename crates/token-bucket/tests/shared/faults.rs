@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use buttress_testkit::RedisServer;
-use buttress_token_bucket::{Costs, SharedLimits, WhenAway};
+use buttress_token_bucket::{Costs, Dimension, Limits, SharedLimits, WhenAway};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, Replica, SLOWEST, SlowProxy, requests, run, soon, timed, until};
+use crate::support::{HOUR, Replica, SLOWEST, SlowProxy, requests, run, soon, timed, tokens, until};
 
 /// Asks until Redis is found to be away, and returns how many were slow until then.
 async fn until_away(replica: &Replica) -> usize {
@@ -154,13 +154,55 @@ fn who_fails_closed_lets_nobody_pass_and_says_why() {
 }
 
 #[test]
+fn each_limit_goes_by_its_own_rule() {
+    let mut server = RedisServer::start();
+    run(async {
+        // The share of the requests is 10 calls, and that of the tokens were 2.
+        let both = [requests(30, HOUR).when_away(WhenAway::LocalShare), tokens(60, HOUR)];
+        let set = |shared: SharedLimits| shared.when_away(WhenAway::FailOpen).lease(Duration::ZERO);
+        let limits = Limits::try_new(both).expect("two limits");
+        let replica = Replica::start_with(server.url(), limits, set).await;
+        server.kill();
+        until_away(&replica).await;
+        let call = Costs::tokens(10, 0);
+        assert_eq!(replica.exhaust(call).await, 10);
+        let refused = replica.ask(call).await.expect_err("the share of the requests is used");
+        assert!(refused.limits().map(|limit| limit.name().as_str()).eq(["requests"]));
+        assert!(replica.passes(Costs::ZERO.with(Dimension::TOKENS, 1_000)).await, "tokens are not looked at");
+
+        server.restart();
+        back(&replica).await;
+        // A third of the bucket and of its debt is charged for the tokens: 40 of 60.
+        assert_eq!(replica.exhaust(call).await, 2);
+    });
+}
+
+#[test]
+fn one_limit_that_fails_closed_refuses_all_calls_under_it() {
+    let mut server = RedisServer::start();
+    run(async {
+        let both = [requests(30, HOUR), tokens(60, HOUR).when_away(WhenAway::FailClosed)];
+        let limits = Limits::try_new(both).expect("two limits");
+        let replica = Replica::start(server.url(), limits).await;
+        assert!(replica.passes(Costs::request()).await);
+        server.kill();
+        until_away(&replica).await;
+        assert!(replica.ask(Costs::request()).await.expect_err("nobody passes").is_away());
+        let limit = requests(30, HOUR);
+        let key = replica.handle.fingerprint("other");
+        assert!(replica.handle.set_override(key, limit), "there is room");
+        assert!(replica.handle.reserve_shared(key, Costs::request()).await.is_ok(), "who has no such limit passes");
+    });
+}
+
+#[test]
 fn a_call_larger_than_the_share_passes_when_nothing_is_missing() {
     let mut server = RedisServer::start();
     run(async {
         let replica = alone(&server, 30, WhenAway::LocalShare).await;
         server.kill();
         until_away(&replica).await;
-        let requests = |amount| Costs::ZERO.with(buttress_token_bucket::Dimension::REQUESTS, amount);
+        let requests = |amount| Costs::ZERO.with(Dimension::REQUESTS, amount);
         assert!(replica.ask(requests(31)).await.expect_err("more than the limit").is_never());
         assert!(replica.passes(requests(20)).await);
         assert!(!replica.passes(requests(1)).await, "it is owed");
@@ -229,7 +271,7 @@ fn settlements_wait_for_redis_and_each_counts_once() {
     let server = RedisServer::start();
     run(async {
         let replica = alone(&server, 100, WhenAway::LocalShare).await;
-        let requests = |amount| Costs::ZERO.with(buttress_token_bucket::Dimension::REQUESTS, amount);
+        let requests = |amount| Costs::ZERO.with(Dimension::REQUESTS, amount);
         let mut reserved = Vec::new();
         for _ in 0..10 {
             reserved.push(replica.ask(requests(10)).await.expect("there is enough"));

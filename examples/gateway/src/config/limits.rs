@@ -10,7 +10,10 @@ use buttress_token_bucket::{Dimension, Limit, LimitError, Limits};
 use http::HeaderName;
 use serde::Deserialize;
 
-use super::{redis::RedisConfig, sections::optional_duration};
+use super::{
+    redis::{AwayFor, RedisConfig},
+    sections::optional_duration,
+};
 
 /// How much callers may take, each for itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -118,6 +121,15 @@ impl LimitsConfig {
         self.tiers().position(|(tier, _)| tier == name)
     }
 
+    /// Returns the limits of a tier as the layer takes them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there are none.
+    pub fn limits_of(&self, tier: &TierConfig) -> Result<Limits, LimitError> {
+        tier.limits(self.redis.as_ref().map(|redis| redis.when_away_for).unwrap_or_default())
+    }
+
     /// Returns the limits of each tier, by its number; or what is wrong, with its key.
     pub(super) fn check(&self, has_prices: bool) -> Result<(), (String, String)> {
         for (number, (name, tier)) in self.tiers().enumerate() {
@@ -135,7 +147,7 @@ impl LimitsConfig {
             if tier.counts_money() && !has_prices {
                 return Err((key, "dollars need [prices], so that it is known what a token costs".to_owned()));
             }
-            tier.limits().map_err(|error| (key, error.to_string()))?;
+            self.limits_of(tier).map_err(|error| (key, error.to_string()))?;
         }
         Ok(())
     }
@@ -163,22 +175,29 @@ impl TierConfig {
     }
 
     /// Returns the limits as the layer takes them. Money is a quota.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there are none.
-    pub fn limits(&self) -> Result<Limits, LimitError> {
+    fn limits(&self, away: AwayFor) -> Result<Limits, LimitError> {
         let Self { rpm, tpm, dollars_per_day, dollars_per_month } = *self;
         let money = |dollars: Option<Dollars>| dollars.map(|Dollars(nano)| nano);
         let all = [
-            ("requests-per-minute", Dimension::REQUESTS, rpm, MINUTE, false),
-            ("tokens-per-minute", Dimension::TOKENS, tpm, MINUTE, false),
-            ("dollars-per-day", Dimension::NANO_DOLLARS, money(dollars_per_day), DAY, true),
-            ("dollars-per-month", Dimension::NANO_DOLLARS, money(dollars_per_month), DAY * 30, true),
+            ("requests-per-minute", Dimension::REQUESTS, rpm, MINUTE, false, away.rpm),
+            ("tokens-per-minute", Dimension::TOKENS, tpm, MINUTE, false, away.tpm),
+            ("dollars-per-day", Dimension::NANO_DOLLARS, money(dollars_per_day), DAY, true, away.dollars_per_day),
+            (
+                "dollars-per-month",
+                Dimension::NANO_DOLLARS,
+                money(dollars_per_month),
+                DAY * 30,
+                true,
+                away.dollars_per_month,
+            ),
         ];
-        let limit = |(name, dimension, amount, period, quota): (_, _, Option<NonZeroU64>, _, bool)| {
+        let limit = |(name, dimension, amount, period, quota, away): (_, _, Option<NonZeroU64>, _, bool, _)| {
             let limit = Limit::try_new(name, dimension, amount?.get(), period);
-            Some(if quota { limit.map(Limit::quota) } else { limit })
+            let limit = limit.map(|limit| if quota { limit.quota() } else { limit });
+            Some(limit.map(|limit| match away {
+                Some(away) => limit.when_away(away),
+                None => limit,
+            }))
         };
         Limits::try_new(all.into_iter().filter_map(limit).collect::<Result<Vec<_>, _>>()?)
     }
