@@ -13,7 +13,7 @@ use buttress_stream_guard::StreamGuardLayer;
 use buttress_testkit::{BodyWatch, LineStreams, Received, Script, read, run, send};
 use http::{Request, Response, response};
 use tokio::time::Instant;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 
 /// What one target sends. It is an error in a 200, if it is one.
 type Plan = fn() -> Script;
@@ -161,5 +161,23 @@ fn what_the_guard_found_before_content_is_what_the_gate_tells() {
         let answer = send(&mut stack, buttress_testkit::request()).await.unwrap();
         let class = answer.extensions().get::<buttress_core::Class>().copied().unwrap();
         assert_eq!((answer.status().as_u16(), class.outcome.to_string().as_str()), (504, "ttft-timeout"));
+    });
+}
+
+fn answering(script: fn() -> Script) -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible> {
+    service_fn(move |_: Request<()>| {
+        let answer = Response::builder().header("content-type", LineStreams::CONTENT_TYPE);
+        std::future::ready(Ok(answer.body(Body::from(script().body())).unwrap()))
+    })
+}
+
+#[test]
+fn a_guard_that_knows_no_format_does_not_open_a_gate_that_knows_one() {
+    run(async {
+        let mut stack = ServiceBuilder::new()
+            .layer(CommitGateLayer::new(LineStreams::default()))
+            .layer(StreamGuardLayer::bytewise())
+            .service(answering(|| Script::new().data("role\n").data("error 529 overloaded\n")));
+        assert_eq!(send(&mut stack, Request::new(())).await.unwrap().status(), 529);
     });
 }
