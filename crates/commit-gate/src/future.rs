@@ -58,7 +58,8 @@ enum State<F, B, O: OpenStream> {
 struct Holding<B, R> {
     head: response::Parts,
     body: B,
-    gate: Gate<R>,
+    /// Boxed: the answer is moved as it is held and let go, and what reads it may be large.
+    gate: Box<Gate<R>>,
     /// What somebody further in says who may read the answer too.
     report: Option<AnswerReport>,
     held: Held,
@@ -164,7 +165,7 @@ impl<O: OpenStream> CommitGateLayer<O> {
                 report: head.extensions.get().cloned(),
                 head,
                 body,
-                gate: Gate::new(reader, self.settings.bounds),
+                gate: Box::new(Gate::new(reader, self.settings.bounds)),
                 held: Held::default(),
                 after: None,
                 ended: false,

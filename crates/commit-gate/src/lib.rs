@@ -42,8 +42,8 @@
 //!
 //! # Cost
 //!
-//! An answer whose first frame holds content is neither copied nor boxed. What is held of any other is copied together. Where
-//! no layer further in has left an [`AnswerReport`], there is one allocation for it, and what `http` needs to hold it. No
+//! An answer whose first frame holds content is not copied. What is held of any other is copied together. What reads it is one
+//! allocation. Where no layer further in has left an [`AnswerReport`], there is one for it, and what `http` needs to hold it. No
 //! timer is registered for an answer that is there at once. The body of the answer must be [`Unpin`]; it is moved, and never
 //! boxed.
 //!
