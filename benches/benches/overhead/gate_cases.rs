@@ -74,9 +74,9 @@ pub(crate) fn streams() -> Group<Request<()>> {
         .case("buttress CommitGateLayer::first_byte", Reading(CommitGateLayer::first_byte().layer(bare)))
         .case("buttress CommitGateLayer, by format", Reading(gate().layer(bare)))
         .case("buttress StreamGuardLayer::bytewise", Reading(StreamGuardLayer::bytewise().layer(bare)))
-        .promise(4)
+        .promise(5)
         .case("buttress StreamGuardLayer, by format", Reading(guard().layer(bare)))
-        .promise(4)
+        .promise(5)
         .case("buttress CommitGate > StreamGuard, by format", Reading(both.service(bare)))
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn heads() -> Group<Request<()>> {
     let gate = || CommitGateLayer::new(Marked);
     Group::new("HTTP streams up to their heads", || Request::new(()), "bare", bare)
         .case("buttress CommitGateLayer, content comes first", gate().layer(bare))
-        .promise(4)
+        .promise(5)
         .case("buttress CommitGateLayer, content comes second", gate().layer(Bare { roles: 1 }))
         .case("buttress StreamGuardLayer", StreamGuardLayer::new(Marked).layer(bare))
 }

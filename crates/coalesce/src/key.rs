@@ -5,10 +5,12 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use buttress_core::{Payload, Tenant};
-use http::{HeaderName, Request, header};
+use buttress_core::{KeyHasher, Payload, Tenant};
+use http::{
+    HeaderName, HeaderValue, Request,
+    uri::{Authority, PathAndQuery},
+};
 use rand::RngExt as _;
-use sha2::{Digest as _, Sha256};
 
 /// What is kept of a request: a keyed hash of 256 bits (SHA-256, FIPS 180-4, over a random secret) of its tenant and of what it
 /// asks.
@@ -17,10 +19,6 @@ use sha2::{Digest as _, Sha256};
 /// bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
-
-/// Hashes what makes a request what it is. Anything that is [`Hash`] can be told to it.
-#[derive(Clone)]
-pub struct KeyHasher(Sha256);
 
 /// Says what a request asks. [`WholeRequest`] and [`ByFn`] are there.
 pub trait Question<Req> {
@@ -51,13 +49,13 @@ impl Key {
         T: Tenant<Req>,
         Q: Question<Req>,
     {
-        let mut whose = KeyHasher::new(secret);
+        let mut whose = KeyHasher::after(secret);
         if !tenant.tell(request, &mut whose) {
             return None;
         }
-        let mut all = KeyHasher::new(secret);
-        all.0.update(whose.0.finalize());
-        question.tell(request, &mut all).then(|| Self(all.0.finalize().into()))
+        let mut all = KeyHasher::after(secret);
+        all.write(&whose.digest());
+        question.tell(request, &mut all).then(|| Self(all.digest()))
     }
 }
 
@@ -70,32 +68,6 @@ impl fmt::Debug for Key {
 
 pub(crate) fn secret() -> [u8; 32] {
     rand::rng().random()
-}
-
-// === impl KeyHasher ===
-
-impl KeyHasher {
-    fn new(secret: &[u8; 32]) -> Self {
-        Self(Sha256::new_with_prefix(secret))
-    }
-}
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The first bits of what was hashed so far. The key has all of them.
-    fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
-        digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
-    }
-}
-
-impl fmt::Debug for KeyHasher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyHasher").finish_non_exhaustive()
-    }
 }
 
 // === impl Question ===
@@ -132,14 +104,17 @@ impl WholeRequest {
 impl Question<Request<Payload>> for WholeRequest {
     fn tell(&self, request: &Request<Payload>, hasher: &mut KeyHasher) -> bool {
         request.method().hash(hasher);
-        // Not by parts: two of them must not run into each other.
-        request.uri().to_string().hash(hasher);
-        let mut headers: Vec<_> = request.headers().iter().filter(|(name, _)| self.counts(name)).collect();
+        let uri = request.uri();
+        // What is told of a text ends where no text can go on, so that two parts cannot run into each other.
+        (uri.scheme_str(), uri.authority().map(Authority::as_str)).hash(hasher);
+        uri.path_and_query().map(PathAndQuery::as_str).hash(hasher);
+        let mut headers: Vec<(&str, &HeaderValue)> = Vec::with_capacity(request.headers().len());
+        headers.extend(request.headers().iter().filter(|(name, _)| self.counts(name)).map(|(n, v)| (n.as_str(), v)));
         // The order counts only among those of one name.
-        headers.sort_by_key(|(name, _)| name.as_str());
+        headers.sort_by_key(|(name, _)| *name);
         hasher.write_usize(headers.len());
         for (name, value) in headers {
-            name.as_str().hash(hasher);
+            name.hash(hasher);
             value.as_bytes().hash(hasher);
         }
         request.body().bytes()[..].hash(hasher);
@@ -149,30 +124,23 @@ impl Question<Request<Payload>> for WholeRequest {
 
 /// Returns whether a header tells only of the way a request came, and of the program that made it.
 fn tells_of_the_way(name: &HeaderName) -> bool {
-    const WAY: [HeaderName; 6] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::FORWARDED,
-        header::TRANSFER_ENCODING,
-        header::USER_AGENT,
-        header::VIA,
-    ];
-    const NAMES: [&str; 8] = [
-        "baggage",
-        "keep-alive",
-        "traceparent",
-        "tracestate",
-        "x-client-request-id",
-        "x-correlation-id",
-        "x-real-ip",
-        "x-request-id",
-    ];
-    let text = name.as_str();
-    WAY.contains(name)
-        || NAMES.contains(&text)
-        || text.starts_with("x-forwarded-")
-        || text.starts_with("x-stainless-")
-        || text.starts_with("x-b3-")
+    match name.as_str() {
+        "baggage"
+        | "connection"
+        | "content-length"
+        | "forwarded"
+        | "keep-alive"
+        | "traceparent"
+        | "tracestate"
+        | "transfer-encoding"
+        | "user-agent"
+        | "via"
+        | "x-client-request-id"
+        | "x-correlation-id"
+        | "x-real-ip"
+        | "x-request-id" => true,
+        text => ["x-forwarded-", "x-stainless-", "x-b3-"].iter().any(|start| text.starts_with(start)),
+    }
 }
 
 #[cfg(test)]

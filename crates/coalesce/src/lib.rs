@@ -80,13 +80,13 @@ mod service;
 mod share;
 mod stream;
 
-pub use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant};
+pub use buttress_core::{ByExtension, ByHeader, ByTenant, KeyHasher, OneTenant, Tenant};
 
 pub use self::{
     body::ResponseBody,
     counts::Counts,
     future::ResponseFuture,
-    key::{ByFn, Key, KeyHasher, Question, WholeRequest},
+    key::{ByFn, Key, Question, WholeRequest},
     layer::{CoalesceHandle, CoalesceLayer},
     reader::SharedBodyError,
     registry::Leash,

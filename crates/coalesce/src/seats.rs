@@ -1,7 +1,7 @@
 //! Who waits for something that any of them may poll.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
@@ -14,6 +14,10 @@ pub(crate) struct Seats(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {
+    /// The first seat, in place: most calls have no other.
+    first: Option<Waker>,
+    is_first_taken: bool,
+    /// Those after it.
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
@@ -23,17 +27,23 @@ struct Taken {
 impl Seats {
     pub(crate) fn take(&self) -> usize {
         let mut taken = self.taken();
+        if !mem::replace(&mut taken.is_first_taken, true) {
+            return 0;
+        }
         taken.free.pop().unwrap_or_else(|| {
             taken.wakers.push(None);
-            taken.wakers.len() - 1
+            taken.wakers.len()
         })
     }
 
     /// Frees a seat, so that it must not be used any more.
     pub(crate) fn free(&self, seat: usize) {
         let mut taken = self.taken();
-        let waker = taken.wakers[seat].take();
-        taken.free.push(seat);
+        let waker = taken.waker(seat).take();
+        match seat {
+            0 => taken.is_first_taken = false,
+            seat => taken.free.push(seat),
+        }
         drop(taken);
         drop(waker);
     }
@@ -41,7 +51,7 @@ impl Seats {
     /// Keeps the waker of whoever sits at `seat`. To be called before the thing is looked at.
     pub(crate) fn register(&self, seat: usize, waker: &Waker) {
         let mut taken = self.taken();
-        let slot = &mut taken.wakers[seat];
+        let slot = taken.waker(seat);
         if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
             let old = slot.replace(waker.clone());
             drop(taken);
@@ -52,14 +62,27 @@ impl Seats {
     /// Wakes all but one. The seat of nobody, `usize::MAX`, wakes all.
     pub(crate) fn wake_others(&self, but: usize) {
         let mut taken = self.taken();
-        let wakers = taken.wakers.iter_mut().enumerate().filter(|(seat, _)| *seat != but);
-        let wakers: Vec<Waker> = wakers.filter_map(|(_, waker)| waker.take()).collect();
+        let Taken { first, wakers, .. } = &mut *taken;
+        let first = first.take_if(|_| but != 0);
+        let others = wakers.iter_mut().zip(1..).filter(|(_, seat)| *seat != but);
+        let wakers: Vec<Waker> = others.filter_map(|(waker, _)| waker.take()).collect();
         drop(taken);
-        wakers.into_iter().for_each(Waker::wake);
+        first.into_iter().chain(wakers).for_each(Waker::wake);
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    fn waker(&mut self, seat: usize) -> &mut Option<Waker> {
+        match seat.checked_sub(1) {
+            None => &mut self.first,
+            Some(at) => &mut self.wakers[at],
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, iter, time::Duration};
 
-use buttress_core::{AnswerReport, BoxError, RetryHint, StreamFailure};
+use buttress_core::{AnswerReport, BoxError, RetryHint, StreamFailure, Verdict};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header, response};
 use tracing::debug;
@@ -55,7 +55,9 @@ pub(crate) fn response<B>(
 
 /// What a layer further in found before it passed on a failure in other words.
 pub(crate) fn as_found(failure: StreamFailure, report: Option<&AnswerReport>) -> StreamFailure {
-    match (report.and_then(AnswerReport::class), failure.report()) {
+    // Who knows less of the format may have found no failure.
+    let class = report.and_then(AnswerReport::class).filter(|class| class.verdict != Verdict::Success);
+    match (class, failure.report()) {
         (Some(class), Some(said)) if class != failure.class() => StreamFailure::reported(class, said.clone()),
         _ => failure,
     }

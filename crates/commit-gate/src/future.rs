@@ -58,7 +58,10 @@ enum State<F, B, O: OpenStream> {
 struct Holding<B, R> {
     head: response::Parts,
     body: B,
-    gate: Gate<R>,
+    /// Boxed: the answer is moved as it is held and let go, and what reads it may be large.
+    gate: Box<Gate<R>>,
+    /// What somebody further in says who may read the answer too.
+    report: Option<AnswerReport>,
     held: Held,
     after: Option<Box<Frame<Bytes>>>,
     ended: bool,
@@ -159,9 +162,10 @@ impl<O: OpenStream> CommitGateLayer<O> {
         let hint = body.size_hint();
         match self.streams.open(expected, &head) {
             Some(reader) => Ok(Holding {
+                report: head.extensions.get().cloned(),
                 head,
                 body,
-                gate: Gate::new(reader, self.settings.bounds),
+                gate: Box::new(Gate::new(reader, self.settings.bounds)),
                 held: Held::default(),
                 after: None,
                 ended: false,
@@ -181,7 +185,7 @@ impl<O: OpenStream> CommitGateLayer<O> {
     }
 
     fn settle<B>(&self, holding: Holding<B, O::Reader>, ruling: Ruling) -> Response<ResponseBody<B>> {
-        let Holding { mut head, body, gate, held, after, ended, hint } = holding;
+        let Holding { mut head, body, gate, report, held, after, ended, hint } = holding;
         let opening = match ruling {
             Ruling::Open(opening) => opening,
             Ruling::Hold => unreachable!("an answer is settled when it is ruled on"),
@@ -195,6 +199,7 @@ impl<O: OpenStream> CommitGateLayer<O> {
             }
         };
         match opening {
+            Opening::Content if report.is_some_and(|report| report.begun_by::<O::Reader>()) => {}
             Opening::Content => AnswerReport::of_or_new(&mut head.extensions).begin(Instant::now()),
             Opening::End => {}
             Opening::Events | Opening::Bytes => {
@@ -213,7 +218,7 @@ impl<O: OpenStream> CommitGateLayer<O> {
 impl<B, R> Holding<B, R>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
-    R: buttress_core::EventReader,
+    R: buttress_core::EventReader + 'static,
 {
     /// How many frames are read before others get their turn.
     const FRAMES_A_TURN: usize = 64;
@@ -243,7 +248,9 @@ where
     fn read(&mut self, frame: Frame<Bytes>) -> Ruling {
         match frame.into_data() {
             Ok(data) => {
-                let ruling = self.gate.read(&data);
+                // Who has read it further in with such a reader tells of its content before the content can be seen here.
+                let begun = self.report.as_ref().is_some_and(AnswerReport::begun_by::<R>);
+                let ruling = if begun { Ruling::Open(Opening::Content) } else { self.gate.read(&data) };
                 self.held.push(data);
                 ruling
             }

@@ -42,10 +42,13 @@
 //!
 //! # Cost
 //!
-//! An answer whose first frame holds content is neither copied nor boxed. What is held of any other is copied together. Where
-//! no layer further in has left an [`AnswerReport`], there is one allocation for it, and what `http` needs to hold it. No
+//! An answer whose first frame holds content is not copied. What is held of any other is copied together. What reads it is one
+//! allocation. Where no layer further in has left an [`AnswerReport`], there is one for it, and what `http` needs to hold it. No
 //! timer is registered for an answer that is there at once. The body of the answer must be [`Unpin`]; it is moved, and never
 //! boxed.
+//!
+//! Where a layer further in reads the answer [with the same reader](AnswerReport::read_by), as a stream guard does, its word on the
+//! first content is taken: the frame that holds it, which of a whole answer is all there is, is not read twice.
 //!
 //! # Example
 //!

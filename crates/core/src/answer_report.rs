@@ -1,6 +1,7 @@
 //! What the layer that reads an answer tells those that do not.
 
 use std::{
+    any::TypeId,
     fmt,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
@@ -45,6 +46,8 @@ struct Found {
     class: Option<Class>,
     usage: Option<Usage>,
     first_content: Option<Instant>,
+    /// What reads it.
+    reader: Option<TypeId>,
     speakers: u32,
     attending: Attending,
 }
@@ -109,6 +112,19 @@ impl AnswerReport {
         self.with(|found| {
             found.first_content.get_or_insert(at);
         });
+    }
+
+    /// Puts down that an `R` reads the answer, before any of it was read. The first word counts.
+    pub fn read_by<R: 'static>(&self) {
+        self.with(|found| {
+            found.reader.get_or_insert(TypeId::of::<R>());
+        });
+    }
+
+    /// Returns whether an `R` has read the first content: whoever would read the same with another `R` need not.
+    #[must_use]
+    pub fn begun_by<R: 'static>(&self) -> bool {
+        self.with(|found| found.first_content.is_some() && found.reader == Some(TypeId::of::<R>()))
     }
 
     /// Returns how the answer ended, where that is known.
@@ -224,6 +240,19 @@ mod tests {
         reader.count(Usage::new(3, 5));
         assert_eq!(listener.usage(), Some(Usage::new(3, 5)));
         assert_eq!(listener.first_content(), None);
+    }
+
+    #[test]
+    fn only_what_was_read_alike_need_not_be_read_again() {
+        let report = AnswerReport::default();
+        report.begin(Instant::now());
+        assert!(!report.begun_by::<u8>(), "nobody says what has read it");
+        report.read_by::<u8>();
+        report.read_by::<u16>();
+        assert!(report.begun_by::<u8>() && !report.begun_by::<u16>(), "the first word counts");
+        let unread = AnswerReport::default();
+        unread.read_by::<u8>();
+        assert!(!unread.begun_by::<u8>(), "no content yet");
     }
 
     #[derive(Default)]

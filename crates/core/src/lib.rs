@@ -65,6 +65,8 @@ mod error;
 mod grpc;
 mod headroom;
 mod hint;
+#[cfg(feature = "keys")]
+mod key_hasher;
 mod oneshot;
 mod payload;
 mod refusal;
@@ -79,6 +81,8 @@ mod verdict;
 
 #[cfg(feature = "client")]
 pub use self::client::{Client, ClientFuture};
+#[cfg(feature = "keys")]
+pub use self::key_hasher::KeyHasher;
 pub use self::{
     answer_report::{AnswerReport, Attend, Speaker},
     answering::{Answering, AnsweringFuture},

@@ -12,7 +12,7 @@ pub trait OpenStream {
     /// What a request tells of the answer to come.
     type Expected;
     /// Reads one answer.
-    type Reader: EventReader;
+    type Reader: EventReader + 'static;
 
     /// Reads from `request` what to expect. Called before the request is sent on.
     fn expect<B>(&self, request: &Request<B>) -> Self::Expected;

@@ -3,31 +3,44 @@
 use std::time::{Duration, SystemTime};
 
 use buttress_core::{Headroom, Measure, RetryHint, Room, Verdict};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     error_body::{ErrorBody, Quota},
     moment, wait,
 };
 
-/// What a provider limits: the header that tells what remains, or that nothing does, and the one that tells when it is whole
-/// again. The first ones count, in this order, where no limit is known to be used up.
-const LIMITS: [(&str, &str); 13] = [
-    ("x-ratelimit-remaining-tokens", TOKENS),
-    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-    ("x-ratelimit-remaining", "x-ratelimit-reset"),
-    ("anthropic-ratelimit-unified-status", "anthropic-ratelimit-unified-reset"),
-    ("x-ratelimit-remaining-project-tokens", "x-ratelimit-reset-project-tokens"),
-    ("x-ratelimit-remaining-tokens_usage_based", "x-ratelimit-reset-tokens_usage_based"),
-    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
-    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
-    ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"),
-    ("anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"),
-    ("anthropic-priority-input-tokens-remaining", "anthropic-priority-input-tokens-reset"),
-    ("anthropic-priority-output-tokens-remaining", "anthropic-priority-output-tokens-reset"),
-    ("ratelimit-remaining", "ratelimit-reset"),
+/// A limit of a provider: the header that tells what remains, or that nothing does, the one that tells how much there is, the one
+/// that tells when it is whole again, and what it counts, where its name says so.
+struct Limit {
+    remaining: &'static str,
+    limit: &'static str,
+    reset: &'static str,
+    measure: Option<Measure>,
+}
+
+const REQUESTS: Option<Measure> = Some(Measure::Requests);
+const TOKENS: Option<Measure> = Some(Measure::Tokens);
+const INPUT: Option<Measure> = Some(Measure::InputTokens);
+const OUTPUT: Option<Measure> = Some(Measure::OutputTokens);
+
+/// What providers limit. The first ones count, in this order, where no limit is known to be used up.
+#[rustfmt::skip]
+const LIMITS: [Limit; 13] = [
+    Limit { remaining: "x-ratelimit-remaining-tokens", limit: "x-ratelimit-limit-tokens", reset: "x-ratelimit-reset-tokens", measure: TOKENS },
+    Limit { remaining: "x-ratelimit-remaining-requests", limit: "x-ratelimit-limit-requests", reset: "x-ratelimit-reset-requests", measure: REQUESTS },
+    Limit { remaining: "x-ratelimit-remaining", limit: "x-ratelimit-limit", reset: "x-ratelimit-reset", measure: None },
+    Limit { remaining: "anthropic-ratelimit-unified-status", limit: "", reset: "anthropic-ratelimit-unified-reset", measure: None },
+    Limit { remaining: "x-ratelimit-remaining-project-tokens", limit: "x-ratelimit-limit-project-tokens", reset: "x-ratelimit-reset-project-tokens", measure: TOKENS },
+    Limit { remaining: "x-ratelimit-remaining-tokens_usage_based", limit: "x-ratelimit-limit-tokens_usage_based", reset: "x-ratelimit-reset-tokens_usage_based", measure: TOKENS },
+    Limit { remaining: "anthropic-ratelimit-requests-remaining", limit: "anthropic-ratelimit-requests-limit", reset: "anthropic-ratelimit-requests-reset", measure: REQUESTS },
+    Limit { remaining: "anthropic-ratelimit-tokens-remaining", limit: "anthropic-ratelimit-tokens-limit", reset: "anthropic-ratelimit-tokens-reset", measure: TOKENS },
+    Limit { remaining: "anthropic-ratelimit-input-tokens-remaining", limit: "anthropic-ratelimit-input-tokens-limit", reset: "anthropic-ratelimit-input-tokens-reset", measure: INPUT },
+    Limit { remaining: "anthropic-ratelimit-output-tokens-remaining", limit: "anthropic-ratelimit-output-tokens-limit", reset: "anthropic-ratelimit-output-tokens-reset", measure: OUTPUT },
+    Limit { remaining: "anthropic-priority-input-tokens-remaining", limit: "", reset: "anthropic-priority-input-tokens-reset", measure: INPUT },
+    Limit { remaining: "anthropic-priority-output-tokens-remaining", limit: "", reset: "anthropic-priority-output-tokens-reset", measure: OUTPUT },
+    Limit { remaining: "ratelimit-remaining", limit: "ratelimit-limit", reset: "ratelimit-reset", measure: None },
 ];
-const TOKENS: &str = "x-ratelimit-reset-tokens";
 
 /// How many of them speak for all where none is known to be used up.
 const SPEAKERS: usize = 4;
@@ -52,17 +65,15 @@ pub(crate) fn read(headers: &HeaderMap, body: &ErrorBody, verdict: Verdict, now:
 /// Reads what is left of the limits, where an answer tells: `None` if it tells of none, which costs a look at the names of its
 /// headers.
 pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom> {
-    const BEGIN: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit-"];
-    if !headers.keys().any(|name| BEGIN.iter().any(|begin| name.as_str().starts_with(begin))) {
-        return None;
-    }
+    let told = Told::of(headers)?;
     let now = own_time(headers, now);
     // Who has used up its priority is served all the same, with the others.
-    let limits = LIMITS.iter().filter(|(remaining, _)| !remaining.starts_with("anthropic-priority-"));
-    let rooms = limits.filter_map(|(remaining, reset)| {
-        let left = wait::number(by_name(headers, |name| name == *remaining)?)? as u64;
-        let returns = wait::read(by_name(headers, |name| name == *reset)?, now)?;
-        Some((measure(remaining), Room::new(left, limit(headers, remaining), returns)))
+    let limits = LIMITS.iter().filter(|limit| !limit.remaining.starts_with("anthropic-priority-"));
+    let rooms = limits.filter_map(|limit| {
+        let left = wait::number(told.by_name(limit.remaining)?)? as u64;
+        let returns = wait::read(told.by_name(limit.reset)?, now)?;
+        let all = told.by_name(limit.limit).and_then(wait::number).map(|all| all as u64);
+        Some((limit.measure, Room::new(left, all, returns)))
     });
     rooms.fold(None, |headroom: Option<Headroom>, (measure, room)| {
         let headroom = headroom.unwrap_or_default();
@@ -70,31 +81,30 @@ pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom>
     })
 }
 
-/// Reads what a limit counts from the name of its header, where that says so.
-fn measure(remaining: &str) -> Option<Measure> {
-    let words = [
-        ("input-tokens", Measure::InputTokens),
-        ("output-tokens", Measure::OutputTokens),
-        ("tokens", Measure::Tokens),
-        ("requests", Measure::Requests),
-    ];
-    words.into_iter().find(|(word, _)| remaining.contains(word)).map(|(_, measure)| measure)
-}
+/// The headers that tell of limits. An answer has few, and to look through them takes less than to make a name of each text that is
+/// looked for.
+struct Told<'h>([(&'h str, Option<&'h HeaderValue>); MOST_TOLD]);
 
-/// Reads the limit that belongs to what remains of it: the header of the same name but for one word.
-fn limit(headers: &HeaderMap, remaining: &str) -> Option<u64> {
-    const WORD: &str = "remaining";
-    let (before, after) = remaining.split_once(WORD)?;
-    let is_it = |name: &str| {
-        name.strip_prefix(before).and_then(|rest| rest.strip_prefix("limit")).is_some_and(|rest| rest == after)
-    };
-    wait::number(by_name(headers, is_it)?).map(|limit| limit as u64)
-}
+/// More than any provider sends.
+const MOST_TOLD: usize = 32;
 
-/// Reads the first header with such a name. An answer has few, and to look through them takes less than to make a name of each
-/// text that is looked for.
-fn by_name(headers: &HeaderMap, is_it: impl Fn(&str) -> bool) -> Option<&str> {
-    headers.iter().find(|(name, _)| is_it(name.as_str()))?.1.to_str().ok().map(str::trim)
+impl<'h> Told<'h> {
+    fn of(headers: &'h HeaderMap) -> Option<Self> {
+        const BEGIN: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit-"];
+        let tells = |name: &str| BEGIN.iter().any(|begin| name.starts_with(begin));
+        let mut told = headers.iter().map(|(name, value)| (name.as_str(), Some(value))).filter(|(name, _)| tells(name));
+        let first = told.next()?;
+        let mut all = Self([("", None); MOST_TOLD]);
+        std::iter::once(first).chain(told).zip(&mut all.0).for_each(|(told, place)| *place = told);
+        Some(all)
+    }
+
+    /// Reads the first header called `name`.
+    fn by_name(&self, name: &str) -> Option<&'h str> {
+        let told = self.0.iter().take_while(|(_, value)| value.is_some());
+        let (_, value) = told.into_iter().find(|(told, _)| *told == name)?;
+        (*value)?.to_str().ok().map(str::trim)
+    }
 }
 
 /// A clock that is off does no harm where the answer tells its own time.
@@ -109,14 +119,15 @@ fn in_body(body: &ErrorBody, now: SystemTime) -> Option<Duration> {
 /// Reads the reset of what is used up, the longest if several are. If nothing is, one request was larger than the tokens
 /// that remained, or the answer does not tell what remains.
 fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let reset = |name: &str| text(headers, name).and_then(|text| wait::read(text, now));
-    let used_up = LIMITS.iter().filter(|(remaining, _)| text(headers, remaining).is_some_and(is_used_up));
+    let reset = |limit: &Limit| text(headers, limit.reset).and_then(|text| wait::read(text, now));
+    let used_up = LIMITS.iter().filter(|limit| text(headers, limit.remaining).is_some_and(is_used_up));
     let mut used_up = used_up.peekable();
     if used_up.peek().is_some() {
-        return used_up.filter_map(|(_, name)| reset(name)).max();
+        return used_up.filter_map(reset).max();
     }
-    let untold = |(remaining, name): &&(&str, &str)| *name == TOKENS || !headers.contains_key(*remaining);
-    LIMITS[..SPEAKERS].iter().filter(untold).find_map(|(_, name)| reset(name))
+    // Where tokens remain, one request may have been larger than that.
+    let untold = |(at, limit): &(usize, &Limit)| *at == 0 || !headers.contains_key(limit.remaining);
+    LIMITS[..SPEAKERS].iter().enumerate().filter(untold).find_map(|(_, limit)| reset(limit))
 }
 
 /// Nothing remains; or a subscription's limit, which tells no number, refuses.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// A value of a JSON text, as it stands there. It never prints what it holds.
 ///
@@ -68,7 +68,7 @@ impl<'a> RawJson<'a> {
     #[must_use]
     pub fn text(self) -> Option<Cow<'a, str>> {
         let literal = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        if literal.contains('\\') {
+        if memchr(b'\\', literal.as_bytes()).is_some() {
             return serde_json::from_str(self.0).ok().map(Cow::Owned);
         }
         Some(Cow::Borrowed(literal))

@@ -162,10 +162,10 @@ impl Asking {
         rest: impl FnOnce(&mut KeyHasher),
         text: Option<Box<str>>,
     ) -> Asked {
-        let mut hasher = KeyHasher::after(&self.tenant);
+        let mut hasher = self.tenant.begin();
         common(&mut hasher);
         let scope = Scope::of(hasher);
-        let mut hasher = KeyHasher::within(&scope);
+        let mut hasher = scope.begin();
         rest(&mut hasher);
         let mut marks = Vec::with_capacity(2);
         marks.push(self.tenant);

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use sha2::{Digest as _, Sha256};
+use buttress_core::KeyHasher;
 
 /// What a question is known by: 256 bits of SHA-256 (FIPS 180-4) of its tenant and of all that its answer depends on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,15 +25,11 @@ pub struct Scope([u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark([u8; 32]);
 
-/// Hashes what makes a question what it is. Anything that is [`Hash`] can be told to it.
-#[derive(Clone)]
-pub struct KeyHasher(Sha256);
-
 // === impl Key ===
 
 impl Key {
     pub(crate) fn of(hasher: KeyHasher) -> Self {
-        Self(hasher.0.finalize().into())
+        Self(hasher.digest())
     }
 }
 
@@ -87,7 +83,11 @@ impl Scope {
     }
 
     pub(crate) fn of(hasher: KeyHasher) -> Self {
-        Self(hasher.0.finalize().into())
+        Self(hasher.digest())
+    }
+
+    pub(crate) fn begin(&self) -> KeyHasher {
+        KeyHasher::after(&self.0)
     }
 }
 
@@ -126,15 +126,20 @@ impl Mark {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// Begins a hash within what this marks, whose end no other text can reach.
+    pub(crate) fn begin(&self) -> KeyHasher {
+        KeyHasher::after(&self.0)
+    }
+
     pub(crate) fn of_tenant(hasher: KeyHasher) -> Self {
-        Self::named("tenant", &hasher.0.finalize()[..])
+        Self::named("tenant", &hasher.digest()[..])
     }
 
     fn named(kind: &str, name: impl Hash) -> Self {
         let mut hasher = KeyHasher::new();
         kind.hash(&mut hasher);
         name.hash(&mut hasher);
-        Self(hasher.0.finalize().into())
+        Self(hasher.digest())
     }
 }
 
@@ -156,41 +161,6 @@ macro_rules! shown {
 }
 
 shown!(Key, Scope, Mark);
-
-// === impl KeyHasher ===
-
-impl KeyHasher {
-    pub(crate) fn new() -> Self {
-        Self(Sha256::new())
-    }
-
-    /// Begins with what was hashed before, whose end no other text can reach.
-    pub(crate) fn after(mark: &Mark) -> Self {
-        Self(Sha256::new_with_prefix(mark.0))
-    }
-
-    pub(crate) fn within(scope: &Scope) -> Self {
-        Self(Sha256::new_with_prefix(scope.0))
-    }
-}
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The first bits of what was hashed so far. A key has all of them.
-    fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
-        digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
-    }
-}
-
-impl fmt::Debug for KeyHasher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyHasher").finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -121,7 +121,7 @@ pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
 pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
 pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
 pub use self::text::{Guard, Guards, Text};
-pub use buttress_core::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant};
+pub use buttress_core::{ByExtension, ByHeader, ByTenant, KeyHasher, OneTenant, Tenant};
 
 pub use self::{
     admit::{Admit, Draft, Unfit},
@@ -132,7 +132,7 @@ pub use self::{
     directives::Directives,
     freshness::Freshness,
     future::ResponseFuture,
-    key::{Key, KeyHasher, Mark, NoKey, Scope},
+    key::{Key, Mark, NoKey, Scope},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
     meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
     replay::Pace,

@@ -10,7 +10,7 @@ use std::{hash::Hash, sync::Arc};
 
 use buttress_core::{Payload, Usage};
 use buttress_llm::{Call, Format, Operation, Part, RawJson, RequestDetails, Role};
-use http::Request;
+use http::{HeaderMap, Request};
 
 use self::canonical::Body;
 use crate::{Admit, Ask, Asked, Asking, Bypass, Draft, Mark, Shape, Stored, Unfit};
@@ -153,9 +153,7 @@ impl Ask<Request<Payload>> for Conversations {
         let common = |hasher: &mut crate::KeyHasher| {
             (call.operation().as_str(), format as u8, model).hash(hasher);
             (request.uri().path(), request.uri().query()).hash(hasher);
-            for name in VERSIONS {
-                request.headers().get(name).map(|value| value.as_bytes()).hash(hasher);
-            }
+            versions(request.headers()).hash(hasher);
             if format != Format::Chat {
                 (shape.stream, shape.usage).hash(hasher);
             }
@@ -194,6 +192,18 @@ impl Admit for Conversations {
         let words = events::words(question.format?, &values);
         (!words.is_empty()).then_some(words)
     }
+}
+
+/// Returns the first value of each of [`VERSIONS`]. There are few headers, and to look through them takes less than to make a name of
+/// each text.
+fn versions(headers: &HeaderMap) -> [Option<&[u8]>; VERSIONS.len()] {
+    let mut found = [None; VERSIONS.len()];
+    for (name, value) in headers {
+        if let Some(at) = VERSIONS.iter().position(|version| *version == name.as_str()) {
+            found[at].get_or_insert(value.as_bytes());
+        }
+    }
+    found
 }
 
 /// Returns the format of what is cached.

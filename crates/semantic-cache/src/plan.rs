@@ -1,11 +1,11 @@
 //! What is done with a request: decided, not yet done.
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, Mark, Miss, SemanticCacheLayer,
-    Tenant, ask::Asking, freshness::Good, key::KeyHasher, store::Found,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, KeyHasher, Mark, Miss,
+    SemanticCacheLayer, Tenant, ask::Asking, freshness::Good, store::Found,
 };
 
 /// What is done with a request.
@@ -110,9 +110,11 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     }
 }
 
+const TAGS: HeaderName = HeaderName::from_static("x-cache-tags");
+
 /// Adds the tags that the caller gives in `x-cache-tags`.
 fn tagged(mut question: Asked, headers: &HeaderMap) -> Asked {
-    for value in headers.get_all("x-cache-tags") {
+    for value in headers.get_all(TAGS) {
         let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
         for tag in tags.filter(|tag| !tag.is_empty()).take(Asked::MARKS) {
             question = question.marked(Mark::tag(tag));

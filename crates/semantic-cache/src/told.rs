@@ -1,6 +1,9 @@
 //! What an answer tells of the cache.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use buttress_core::{AnswerReport, Class, Usage};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -50,6 +53,18 @@ pub enum Miss {
     Form,
 }
 
+/// Words of a header, in place until they are all there.
+struct Words {
+    bytes: [u8; Self::MOST],
+    length: usize,
+}
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// How many headers are added to those of an answer, at most.
+const ADDED: usize = 4;
+
 // === impl Explanation ===
 
 impl Explanation {
@@ -96,9 +111,8 @@ impl CacheOutcome {
 
     /// Writes it into the headers: `Cache-Status` (RFC 9211) after what others have written, and `x-cache`.
     pub(crate) fn tell(self, headers: &mut HeaderMap, ttl: Option<i64>, shows_similarity: bool) {
-        headers.insert(HeaderName::from_static("x-cache"), HeaderValue::from_static(self.as_str()));
-        let status = self.status(ttl, shows_similarity);
-        headers.append(HeaderName::from_static("cache-status"), status);
+        headers.insert(X_CACHE, HeaderValue::from_static(self.as_str()));
+        headers.append(CACHE_STATUS, self.status(ttl, shows_similarity));
     }
 
     fn status(self, ttl: Option<i64>, shows_similarity: bool) -> HeaderValue {
@@ -112,28 +126,81 @@ impl CacheOutcome {
         if !fixed.is_empty() {
             return HeaderValue::from_static(fixed);
         }
-        let mut text = String::with_capacity(64);
-        text.push_str("buttress-cache");
-        let _ = match self {
-            Self::Bypassed(why) => write!(text, "; fwd=bypass; detail={}", why.as_str()),
-            Self::StaleIfError(Some(status)) => write!(text, "; hit; fwd=stale; fwd-status={}", status.as_u16()),
-            Self::StaleIfError(None) => write!(text, "; hit; fwd=stale"),
-            _ => write!(text, "; hit"),
-        };
-        if let Some(ttl) = ttl {
-            let _ = write!(text, "; ttl={ttl}");
-        }
-        let _ = match self {
-            Self::Hit => write!(text, "; detail=exact"),
-            Self::SemanticHit(similarity) if shows_similarity => {
-                write!(text, "; detail=semantic; similarity={similarity:.3}")
+        let mut words = Words::new();
+        self.say(&mut words, ttl, shows_similarity).expect("there is room for the longest of them");
+        words.into_value()
+    }
+
+    fn say(self, words: &mut Words, ttl: Option<i64>, shows_similarity: bool) -> fmt::Result {
+        words.write_str("buttress-cache")?;
+        match self {
+            Self::Bypassed(why) => {
+                words.write_str("; fwd=bypass; detail=")?;
+                words.write_str(why.as_str())?;
             }
-            Self::SemanticHit(_) => write!(text, "; detail=semantic"),
-            Self::Stale => write!(text, "; detail=stale-while-revalidate"),
-            Self::StaleIfError(_) => write!(text, "; detail=stale-if-error"),
+            Self::StaleIfError(Some(status)) => write!(words, "; hit; fwd=stale; fwd-status={}", status.as_u16())?,
+            Self::StaleIfError(None) => words.write_str("; hit; fwd=stale")?,
+            _ => words.write_str("; hit")?,
+        }
+        if let Some(ttl) = ttl {
+            words.write_str("; ttl=")?;
+            words.number(ttl)?;
+        }
+        match self {
+            Self::Hit => words.write_str("; detail=exact"),
+            Self::SemanticHit(similarity) if shows_similarity => {
+                write!(words, "; detail=semantic; similarity={similarity:.3}")
+            }
+            Self::SemanticHit(_) => words.write_str("; detail=semantic"),
+            Self::Stale => words.write_str("; detail=stale-while-revalidate"),
+            Self::StaleIfError(_) => words.write_str("; detail=stale-if-error"),
             Self::Miss(_) | Self::Bypassed(_) => Ok(()),
-        };
-        HeaderValue::try_from(text).expect("words and numbers can stand in a header")
+        }
+    }
+}
+
+// === impl Words ===
+
+impl Words {
+    const MOST: usize = 128;
+
+    const fn new() -> Self {
+        Self { bytes: [0; Self::MOST], length: 0 }
+    }
+
+    /// Writes what `write!` would, at a fraction of its cost.
+    fn number(&mut self, number: i64) -> fmt::Result {
+        let (mut digits, mut at, mut left) = ([0; 20], 20, number.unsigned_abs());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            digits[at] = b'-';
+        }
+        self.write_bytes(&digits[at..])
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
+        let room = self.bytes[self.length..].get_mut(..bytes.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(bytes);
+        self.length += bytes.len();
+        Ok(())
+    }
+
+    fn into_value(self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.bytes[..self.length]).expect("words and numbers can stand in a header")
+    }
+}
+
+impl fmt::Write for Words {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write_bytes(text.as_bytes())
     }
 }
 
@@ -148,18 +215,23 @@ pub(crate) fn response<B>(
 ) -> Response<ResponseBody<B>> {
     let mut response = Response::new(ResponseBody::stored(replay));
     *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.clone_from(&answer.headers);
-    headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+    // A clone would have no room for what is added.
+    let mut headers = HeaderMap::with_capacity(answer.headers.len() + ADDED);
+    for (name, value) in &answer.headers {
+        headers.append(name.clone(), value.clone());
+    }
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    outcome.tell(headers, Some(seconds(fresh) - seconds(age)), shows_similarity);
+    let mut old = Words::new();
+    old.number(seconds(age)).expect("there is room for a number");
+    headers.insert(header::AGE, old.into_value());
+    outcome.tell(&mut headers, Some(seconds(fresh) - seconds(age)), shows_similarity);
+    *response.headers_mut() = headers;
     // Nothing was used for it, whatever it says of what it once cost.
     let report = AnswerReport::default();
     report.count(Usage::default());
     report.conclude(Class::SUCCESS);
     let extensions = response.extensions_mut();
     extensions.insert(report);
-    extensions.insert(Class::SUCCESS);
     extensions.insert(outcome);
     if let Some(usage) = answer.usage {
         extensions.insert(OnceCost(usage));

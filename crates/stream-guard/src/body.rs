@@ -30,8 +30,8 @@ pub struct ResponseBody<B, R> {
     /// `None` once it has ended, or was ended here.
     #[pin]
     inner: Option<B>,
-    /// `None` for an answer that is not read.
-    guard: Option<Guard<R>>,
+    /// `None` for an answer that is not read. Boxed: the answer is moved through each layer further out, and what reads it is large.
+    guard: Option<Box<Guard<R>>>,
 }
 
 struct Guard<R> {
@@ -60,7 +60,7 @@ impl<B: Body, R: EventReader> ResponseBody<B, R> {
             watch.end(&counters);
         }
         let inner = (!watch.is_cut()).then_some(inner);
-        Self { inner, guard: Some(Guard { watch, clock: Clock::new(limits), counters, timer: None }) }
+        Self { inner, guard: Some(Box::new(Guard { watch, clock: Clock::new(limits), counters, timer: None })) }
     }
 }
 

@@ -69,6 +69,7 @@ impl<O: OpenStream> StreamGuardLayer<O> {
         let body = match self.streams.open(expected, &head) {
             Some(reader) => {
                 let report = AnswerReport::of_or_new(&mut head.extensions).speak();
+                report.read_by::<O::Reader>();
                 ResponseBody::watched(body, reader, report, self.limits, Arc::clone(&self.counters))
             }
             None => ResponseBody::passing(body),

@@ -47,7 +47,7 @@
 //!
 //! # Cost
 //!
-//! For each answer, an [`AnswerReport`], and a timer if anything was waited for. For each event nothing is allocated: frames
+//! For each answer, an [`AnswerReport`], one allocation for what reads it, and a timer if anything was waited for. For each event nothing is allocated: frames
 //! are passed as they are, and torn ones are sliced. What is held back is bounded by the longest event that the reader takes.
 //! A poll that finds nothing reads the clock; the timer is set anew only when it went off too soon.
 //!

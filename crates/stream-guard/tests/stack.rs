@@ -2,18 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use std::{convert::Infallible, num::NonZeroU32, time::Duration};
+use std::{
+    convert::Infallible,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use buttress_commit_gate::CommitGateLayer;
-use buttress_core::{AnswerReport, Body, Http, Payload, Target, Verdict};
+use buttress_core::{
+    AnswerReport, Body, Event, EventReader, Http, OpenStream, Payload, StreamFailure, Target, Verdict,
+};
 use buttress_region_failover::RegionFailoverLayer;
 use buttress_retry::RetryLayer;
 use buttress_served_by::ServedByLayer;
 use buttress_stream_guard::StreamGuardLayer;
 use buttress_testkit::{BodyWatch, LineStreams, Received, Script, read, run, send};
-use http::{Request, Response, response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, response};
 use tokio::time::Instant;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 
 /// What one target sends. It is an error in a 200, if it is one.
 type Plan = fn() -> Script;
@@ -29,10 +40,10 @@ struct Outcome {
 
 /// Sends one request through the stack, to `east` first and `west` second.
 async fn outcome(east: Plan, west: Plan) -> Outcome {
-    let (watch, calls) = (BodyWatch::default(), std::sync::atomic::AtomicUsize::new(0));
+    let (watch, calls) = (BodyWatch::default(), AtomicUsize::new(0));
     let upstream = service_fn(|request: Request<Payload>| {
         let at = request.extensions().get::<Target>().unwrap().name().as_str().to_owned();
-        calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        calls.fetch_add(1, Ordering::Relaxed);
         let script = if at == "east" { east() } else { west() };
         let answer = Response::builder().header("content-type", LineStreams::CONTENT_TYPE).header("x-request-id", at);
         std::future::ready(Ok::<_, Infallible>(answer.body(Body::from(script.watched_by(&watch))).unwrap()))
@@ -50,7 +61,7 @@ async fn outcome(east: Plan, west: Plan) -> Outcome {
     let (head, body) = send(&mut stack, buttress_testkit::request()).await.unwrap().into_parts();
     let received = read(body).await;
     assert_eq!(watch.alive(), 0, "no stream is left open");
-    let calls = calls.load(std::sync::atomic::Ordering::Relaxed);
+    let calls = calls.load(Ordering::Relaxed);
     Outcome { head, received, took: Instant::now() - begun, calls }
 }
 
@@ -161,5 +172,80 @@ fn what_the_guard_found_before_content_is_what_the_gate_tells() {
         let answer = send(&mut stack, buttress_testkit::request()).await.unwrap();
         let class = answer.extensions().get::<buttress_core::Class>().copied().unwrap();
         assert_eq!((answer.status().as_u16(), class.outcome.to_string().as_str()), (504, "ttft-timeout"));
+    });
+}
+
+/// Counts how often something is read.
+#[derive(Clone, Debug, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+struct CountingReader(<LineStreams as OpenStream>::Reader, Arc<AtomicUsize>);
+
+impl OpenStream for Counting {
+    type Expected = bool;
+    type Reader = CountingReader;
+
+    fn expect<B>(&self, request: &Request<B>) -> bool {
+        LineStreams::default().expect(request)
+    }
+
+    fn open(&self, whole: bool, head: &response::Parts) -> Option<CountingReader> {
+        Some(CountingReader(LineStreams::default().open(whole, head)?, Arc::clone(&self.0)))
+    }
+}
+
+impl EventReader for CountingReader {
+    fn read(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        let length = rest.len();
+        let event = self.0.read(rest);
+        self.1.fetch_add(length - rest.len(), Ordering::Relaxed);
+        event
+    }
+
+    fn finish(&mut self) -> Event {
+        self.0.finish()
+    }
+
+    fn closing(&self, failure: &StreamFailure) -> Option<Bytes> {
+        self.0.closing(failure)
+    }
+
+    fn envelope(&self, failure: &StreamFailure) -> (HeaderValue, Bytes) {
+        self.0.envelope(failure)
+    }
+}
+
+fn answering(script: fn() -> Script) -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible> {
+    service_fn(move |_: Request<()>| {
+        let answer = Response::builder().header("content-type", LineStreams::CONTENT_TYPE);
+        std::future::ready(Ok(answer.body(Body::from(script().body())).unwrap()))
+    })
+}
+
+#[test]
+fn what_the_guard_has_read_the_gate_does_not_read_again() {
+    run(async {
+        let (outer, inner) = (Counting::default(), Counting::default());
+        let mut stack = ServiceBuilder::new()
+            .layer(CommitGateLayer::new(outer.clone()))
+            .layer(StreamGuardLayer::new(inner.clone()))
+            .service(answering(|| Script::new().data("role\n").data("text west\nstop\ndone\n")));
+        let (head, body) = send(&mut stack, Request::new(())).await.unwrap().into_parts();
+        let begun = head.extensions.get::<AnswerReport>().unwrap().first_content();
+        assert_eq!(begun, Some(Instant::now()), "it was put down");
+        assert_eq!(read(body).await.bytes(), GOOD);
+        let read = [outer, inner].map(|streams| streams.0.load(Ordering::Relaxed));
+        assert_eq!(read, ["role\n".len(), GOOD.len()], "all before the content, and all there is");
+    });
+}
+
+#[test]
+fn a_guard_that_knows_no_format_does_not_open_a_gate_that_knows_one() {
+    run(async {
+        let mut stack = ServiceBuilder::new()
+            .layer(CommitGateLayer::new(LineStreams::default()))
+            .layer(StreamGuardLayer::bytewise())
+            .service(answering(|| Script::new().data("role\n").data("error 529 overloaded\n")));
+        assert_eq!(send(&mut stack, Request::new(())).await.unwrap().status(), 529);
     });
 }

@@ -43,6 +43,13 @@ const DEFAULTS: [(&str, &str); 9] = [
 /// How deep values are put in order. What is deeper counts as it is written.
 const DEEPEST: usize = 32;
 
+/// Tells values in one order.
+struct Teller<'h, 'a> {
+    hasher: &'h mut KeyHasher,
+    /// The members of all objects that are being told, each object's behind those of the one it stands in.
+    members: Vec<(Cow<'a, str>, RawJson<'a>)>,
+}
+
 // === impl Body ===
 
 impl<'a> Body<'a> {
@@ -95,11 +102,12 @@ impl<'a> Body<'a> {
 
     /// Tells all but what was said last.
     pub(super) fn tell_scope(&self, hasher: &mut KeyHasher) {
-        tell_members(&self.members, hasher, 0);
+        let mut teller = Teller { hasher, members: Vec::new() };
+        teller.members(&self.members);
         if let Some(last) = &self.last {
-            hasher.write_usize(last.before.len());
-            last.before.iter().for_each(|turn| tell(*turn, hasher, 0));
-            tell_members(&last.beside, hasher, 0);
+            teller.hasher.write_usize(last.before.len());
+            last.before.iter().for_each(|turn| teller.value(*turn, 0));
+            teller.members(&last.beside);
         }
     }
 
@@ -112,7 +120,7 @@ impl<'a> Body<'a> {
             }
             (None, Some(turns)) => {
                 hasher.write_u8(b'a');
-                tell(turns, hasher, 0);
+                Teller { hasher, members: Vec::new() }.value(turns, 0);
             }
             (None, None) => hasher.write_u8(b'-'),
         }
@@ -180,45 +188,64 @@ fn is_idle(name: &str, value: RawJson<'_>, format: Format) -> bool {
             }))
 }
 
-fn tell_members(members: &[(Cow<'_, str>, RawJson<'_>)], hasher: &mut KeyHasher, depth: usize) {
-    hasher.write_u8(b'{');
-    hasher.write_usize(members.len());
-    for (name, value) in members {
-        name.hash(hasher);
-        tell(*value, hasher, depth + 1);
-    }
-}
+// === impl Teller ===
 
-/// Tells a value, so that no two different ones are told alike.
-fn tell(value: RawJson<'_>, hasher: &mut KeyHasher, depth: usize) {
-    let text = value.as_str();
-    if depth > DEEPEST {
-        hasher.write_u8(b'~');
-        return text.hash(hasher);
+impl<'a> Teller<'_, 'a> {
+    fn members(&mut self, members: &[(Cow<'a, str>, RawJson<'a>)]) {
+        self.hasher.write_u8(b'{');
+        self.hasher.write_usize(members.len());
+        for (name, value) in members {
+            name.hash(self.hasher);
+            self.value(*value, 1);
+        }
     }
-    match text.as_bytes().first() {
-        Some(b'{') => tell_members(&members(value), hasher, depth),
-        Some(b'[') => {
-            hasher.write_u8(b'[');
-            for element in value.elements() {
-                tell(element, hasher, depth + 1);
-            }
-            hasher.write_u8(b']');
+
+    /// Tells a value, so that no two different ones are told alike.
+    fn value(&mut self, value: RawJson<'a>, depth: usize) {
+        let text = value.as_str();
+        if depth > DEEPEST {
+            self.hasher.write_u8(b'~');
+            return text.hash(self.hasher);
         }
-        Some(b'"') => {
-            hasher.write_u8(b'"');
-            text_of(value).hash(hasher);
+        match text.as_bytes().first() {
+            Some(b'{') => self.object(value, depth),
+            Some(b'[') => {
+                self.hasher.write_u8(b'[');
+                for element in value.elements() {
+                    self.value(element, depth + 1);
+                }
+                self.hasher.write_u8(b']');
+            }
+            Some(b'"') => {
+                self.hasher.write_u8(b'"');
+                text_of(value).hash(self.hasher);
+            }
+            _ => match value.as_f64().filter(|number| number.abs() < 9_007_199_254_740_992.0) {
+                Some(number) => {
+                    self.hasher.write_u8(b'#');
+                    // Both zeros are one.
+                    self.hasher.write_u64((number + 0.0).to_bits());
+                }
+                None => {
+                    self.hasher.write_u8(b'=');
+                    text.hash(self.hasher);
+                }
+            },
         }
-        _ => match value.as_f64().filter(|number| number.abs() < 9_007_199_254_740_992.0) {
-            Some(number) => {
-                hasher.write_u8(b'#');
-                // Both zeros are one.
-                hasher.write_u64((number + 0.0).to_bits());
-            }
-            None => {
-                hasher.write_u8(b'=');
-                text.hash(hasher);
-            }
-        },
+    }
+
+    fn object(&mut self, object: RawJson<'a>, depth: usize) {
+        let from = self.members.len();
+        self.members.extend(object.members().map(|(key, value)| (text_of(key), value)));
+        self.members[from..].sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.hasher.write_u8(b'{');
+        self.hasher.write_usize(self.members.len() - from);
+        for at in from..self.members.len() {
+            let (name, value) = &self.members[at];
+            name.hash(self.hasher);
+            let value = *value;
+            self.value(value, depth + 1);
+        }
+        self.members.truncate(from);
     }
 }
