@@ -9,8 +9,8 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tracing::debug;
 
 use crate::{
-    Asked, Bounds, Embedder, Embedding, Judge, Key, Learn, Meaning, Memo, Policy, Question, SameText, Scope, Seek,
-    Semantic, Shelf, Sought, Text, Ticket,
+    Asked, Bounds, Embedder, Embedding, Fingerprint, Judge, Key, Learn, Lesson, Meaning, Memo, Policy, Question,
+    SameText, Scope, Seek, Semantic, Settled, Shelf, Sought, Taught, Text, Ticket,
 };
 
 /// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
@@ -38,6 +38,15 @@ struct Sighted {
     vector: Embedding,
     ticket: Ticket,
     compare: Vec<Key>,
+    /// Whether one of them was served.
+    served: bool,
+}
+
+/// What came of a question with its answer.
+struct Learned {
+    settled: Settled<Key>,
+    vector: Embedding,
+    verdicts: Vec<(Key, Option<bool>)>,
 }
 
 /// Who asks, and of what, in numbers.
@@ -107,7 +116,7 @@ where
             let served = decision.answer().copied().zip(decision.similarity());
             let compare = decision.compare().to_vec();
             let audited = served.is_some() && !compare.is_empty();
-            let memo = Sighted { text, vector, compare, ticket: decision.into_ticket() };
+            let memo = Sighted { text, vector, compare, ticket: decision.into_ticket(), served: served.is_some() };
             let mut sought = Sought::nothing().detail(detail).memo(memo);
             if let Some((key, similarity)) = served {
                 sought = sought.like(key, similarity);
@@ -126,18 +135,55 @@ where
                 // It came too late to be waited for. The vector is remembered, as a rule.
                 None => match inner.decide(whence, &text).await {
                     Some((decision, text, vector)) => {
-                        let compare = decision.compare().to_vec();
-                        Sighted { text, vector, compare, ticket: decision.into_ticket() }
+                        let (compare, served) = (decision.compare().to_vec(), decision.answer().is_some());
+                        Sighted { text, vector, compare, ticket: decision.into_ticket(), served }
                     }
                     None => return,
                 },
             };
-            inner.settle(whence, key, sighted, &shelf).await;
+            let served = sighted.served;
+            let learned = inner.settle(whence, key, sighted, &shelf).await;
+            inner.tell(whence, key, served, learned, text, &shelf);
         })
     }
 
     fn gone(&self, key: &Key) {
         self.0.memory().semantic.remove(key);
+    }
+
+    fn space(&self) -> Option<Fingerprint> {
+        Some(self.0.embed.fingerprint().clone())
+    }
+
+    fn hear(&self, lesson: Lesson) {
+        match lesson {
+            Lesson::Asked(taught) => {
+                let Taught { key, scope, class, sender, text, vector, .. } = &*taught;
+                let text = Text::read(text);
+                let whence = Whence { scope: *scope, class: *class, sender: *sender };
+                self.0.memory().semantic.insert(&whence.question(&text, vector), *key);
+            }
+            Lesson::Judged { key, right, served } => drop(self.0.memory().semantic.judged(&key, right, served)),
+            Lesson::Gone(key) => drop(self.0.memory().semantic.remove(&key)),
+        }
+    }
+
+    fn clear(&self) {
+        self.0.memory().semantic.clear();
+    }
+
+    fn classes(&self) -> Vec<u64> {
+        self.0.memory().semantic.classes()
+    }
+
+    fn experience(&self, class: u64) -> Option<Vec<u8>> {
+        self.0.memory().semantic.snapshot(class)
+    }
+
+    fn take_up(&self, class: u64, experience: &[u8]) {
+        if let Err(error) = self.0.memory().semantic.restore(class, experience) {
+            debug!(%error, "experience not taken up");
+        }
     }
 }
 
@@ -178,12 +224,12 @@ impl<E: Embedder, J> Inner<E, J> {
 
 impl<E: Embedder, J: Judge> Inner<E, J> {
     /// Compares the fresh answer with those that are kept, and learns.
-    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) {
-        let Sighted { text, vector, ticket, compare } = sighted;
+    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) -> Learned {
+        let Sighted { text, vector, ticket, compare, .. } = sighted;
         let fresh = shelf.fresh();
         let mut equal = Vec::with_capacity(compare.len());
         for other in &compare {
-            let judged = match fresh.as_deref().zip(shelf.kept(other)) {
+            let judged = match fresh.as_deref().zip(shelf.recalled(other).await) {
                 Some((fresh, kept)) => self.judge.equal(fresh, &kept).await,
                 None => None,
             };
@@ -202,6 +248,25 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
             let learned = learning.run();
             self.memory().semantic.install(learned);
         }
+        Learned { settled, vector, verdicts: compare.into_iter().zip(equal).collect() }
+    }
+
+    /// Tells the other replicas.
+    fn tell(&self, whence: Whence, key: Key, served: bool, learned: Learned, text: Box<str>, shelf: &Shelf) {
+        let Learned { settled, vector, verdicts } = learned;
+        for (key, right) in verdicts {
+            if let Some(right) = right {
+                shelf.tell(Lesson::Judged { key, right, served });
+            }
+        }
+        let key = match settled {
+            Settled::Inserted => key,
+            Settled::Joined(answer) => answer,
+            Settled::Nothing => return,
+        };
+        let space = self.embed.fingerprint().clone();
+        let taught = Taught::new(key, whence.scope, text, vector, space).of(whence.class, whence.sender);
+        shelf.tell(Lesson::Asked(Box::new(taught)));
     }
 }
 

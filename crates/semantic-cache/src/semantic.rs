@@ -183,6 +183,18 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         self.store.mark_bad(answer)
     }
 
+    /// Notes that somebody else compared an answer with a fresh one: whether it was right, and whether it had been served. Returns
+    /// whether it is known.
+    pub fn judged(&mut self, answer: &A, right: bool, served: bool) -> bool {
+        self.store.told(answer, right, served)
+    }
+
+    /// Returns the classes of which something was learned.
+    #[must_use]
+    pub fn classes(&self) -> Vec<u64> {
+        self.learners.keys().copied().collect()
+    }
+
     /// Forgets all questions and answers. What was learned is kept.
     pub fn clear(&mut self) {
         self.store.clear();
