@@ -97,6 +97,19 @@ impl Redis {
         self.run(Work::Many(pipeline), self.0.shared.limits.command_timeout).await
     }
 
+    /// Sends several commands at once that may take as long as `bound`: see [`query_within`](Self::query_within).
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn pipeline_within<T: FromRedisValue>(&self, pipeline: &Pipeline, bound: Duration) -> Result<T, Error> {
+        self.run(Work::Many(pipeline), bound).await
+    }
+
     /// Calls a script by its hash. If the server does not know it, sends it in full, once, within the same time.
     ///
     /// # Errors
@@ -108,6 +121,19 @@ impl Redis {
     /// As [`query`](Self::query).
     pub async fn invoke<T: FromRedisValue>(&self, call: &Invocation) -> Result<T, Error> {
         self.run(Work::Script(call), self.0.shared.limits.command_timeout).await
+    }
+
+    /// Calls a script that may take as long as `bound`, as one that moves much data: see [`query_within`](Self::query_within).
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn invoke_within<T: FromRedisValue>(&self, call: &Invocation, bound: Duration) -> Result<T, Error> {
+        self.run(Work::Script(call), bound).await
     }
 
     /// Returns how Redis stands now.

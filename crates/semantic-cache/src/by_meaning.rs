@@ -13,8 +13,8 @@ use tracing::debug;
 pub use self::counts::MeaningCounts;
 use self::counts::{Of, Tally};
 use crate::{
-    Asked, Bounds, Embedder, Embedding, Judge, Key, Learn, Meaning, Memo, Policy, Question, Reason, SameText, Scope,
-    Seek, Semantic, Shelf, Sought, Text, Ticket,
+    Asked, Bounds, Embedder, Embedding, Fingerprint, Judge, Key, Learn, Lesson, Meaning, Memo, Policy, Question,
+    Reason, SameText, Scope, Seek, Semantic, Settled, Shelf, Sought, Taught, Text, Ticket,
 };
 
 /// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
@@ -43,7 +43,15 @@ struct Sighted {
     vector: Embedding,
     ticket: Ticket,
     compare: Vec<Key>,
+    /// Whether one of them was served.
     served: bool,
+}
+
+/// What came of a question with its answer.
+struct Learned {
+    settled: Settled<Key>,
+    vector: Embedding,
+    verdicts: Vec<(Key, Option<bool>)>,
 }
 
 /// Who asks, and of what, in numbers.
@@ -161,12 +169,49 @@ where
                     Err(_) => return,
                 },
             };
-            inner.settle(whence, key, sighted, &shelf).await;
+            let served = sighted.served;
+            let learned = inner.settle(whence, key, sighted, &shelf).await;
+            inner.tell(whence, key, served, learned, text, &shelf);
         })
     }
 
     fn gone(&self, key: &Key) {
         self.0.memory().semantic.remove(key);
+    }
+
+    fn space(&self) -> Option<Fingerprint> {
+        Some(self.0.embed.fingerprint().clone())
+    }
+
+    fn hear(&self, lesson: Lesson) {
+        match lesson {
+            Lesson::Asked(taught) => {
+                let Taught { key, scope, class, sender, text, vector, .. } = &*taught;
+                let text = Text::read(text);
+                let whence = Whence { scope: *scope, class: *class, sender: *sender };
+                self.0.memory().semantic.insert(&whence.question(&text, vector), *key);
+            }
+            Lesson::Judged { key, right, served } => drop(self.0.memory().semantic.judged(&key, right, served)),
+            Lesson::Gone(key) => drop(self.0.memory().semantic.remove(&key)),
+        }
+    }
+
+    fn clear(&self) {
+        self.0.memory().semantic.clear();
+    }
+
+    fn classes(&self) -> Vec<u64> {
+        self.0.memory().semantic.classes()
+    }
+
+    fn experience(&self, class: u64) -> Option<Vec<u8>> {
+        self.0.memory().semantic.snapshot(class)
+    }
+
+    fn take_up(&self, class: u64, experience: &[u8]) {
+        if let Err(error) = self.0.memory().semantic.restore(class, experience) {
+            debug!(%error, "experience not taken up");
+        }
     }
 }
 
@@ -208,12 +253,12 @@ impl<E: Embedder, J> Inner<E, J> {
 
 impl<E: Embedder, J: Judge> Inner<E, J> {
     /// Compares the fresh answer with those that are kept, and learns.
-    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) {
+    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) -> Learned {
         let Sighted { text, vector, ticket, compare, served } = sighted;
         let fresh = shelf.fresh();
         let mut equal = Vec::with_capacity(compare.len());
         for other in &compare {
-            let judged = match fresh.as_deref().zip(shelf.kept(other)) {
+            let judged = match fresh.as_deref().zip(shelf.recalled(other).await) {
                 Some((fresh, kept)) => self.judge.equal(fresh, &kept).await,
                 None => None,
             };
@@ -234,6 +279,25 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
             self.memory().semantic.install(learned);
             self.tally.add(Of::Learned);
         }
+        Learned { settled, vector, verdicts: compare.into_iter().zip(equal).collect() }
+    }
+
+    /// Tells the other replicas.
+    fn tell(&self, whence: Whence, key: Key, served: bool, learned: Learned, text: Box<str>, shelf: &Shelf) {
+        let Learned { settled, vector, verdicts } = learned;
+        for (key, right) in verdicts {
+            if let Some(right) = right {
+                shelf.tell(Lesson::Judged { key, right, served });
+            }
+        }
+        let key = match settled {
+            Settled::Inserted => key,
+            Settled::Joined(answer) => answer,
+            Settled::Nothing => return,
+        };
+        let space = self.embed.fingerprint().clone();
+        let taught = Taught::new(key, whence.scope, text, vector, space).of(whence.class, whence.sender);
+        shelf.tell(Lesson::Asked(Box::new(taught)));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use buttress_core::{Class, Verdict};
 use rand::{Rng, RngExt as _};
 
 use crate::Directives;
@@ -112,6 +113,18 @@ impl Span {
             () => Good::IfError,
         }
     }
+}
+
+/// Returns whether an old answer is better than this one.
+pub(crate) fn is_outage(class: Class) -> bool {
+    !matches!(
+        class.verdict,
+        Verdict::Success
+            | Verdict::CallerFault
+            | Verdict::ContextTooLong
+            | Verdict::ContentFiltered
+            | Verdict::Cancelled
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use buttress_core::{Class, Classify, Oneshot, Refusal, Refuse, Verdict};
+use buttress_core::{Classify, Oneshot, Refusal, Refuse};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
@@ -17,8 +17,8 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    Admit, Bypass, CacheOutcome, Explanation, Miss, ResponseBody, Seek, SemanticCacheLayer, Sought, replay::Replay,
-    shared::Errand, store::Found, told,
+    Admit, Ask, Bypass, CacheOutcome, Explanation, Miss, ResponseBody, Seek, SemanticCacheLayer, Sought, Tenant,
+    freshness::is_outage, remote::Recalling, replay::Replay, shared::Errand, store::Found, told,
 };
 
 /// The future of [`SemanticCache`](crate::SemanticCache).
@@ -47,6 +47,8 @@ pub(crate) enum Call<S: Service<Request<Q>>, Q, B> {
         call: Oneshot<S, Request<Q>>,
         fetch: Option<Box<Fetch>>,
     },
+    /// It is looked for elsewhere first.
+    Recalled(Recalling, Option<Box<(S, Request<Q>)>>),
     /// Boxed, since there are two things to wait for.
     Sought(Pin<Box<Seeking<S, Q>>>),
     Done,
@@ -98,7 +100,7 @@ impl<S: Service<Request<Q>>, Q, B> Call<S, Q, B> {
         layer: &SemanticCacheLayer<T, A, M, C>,
     ) -> Self {
         let seek = layer.keeper.meaning.as_ref().filter(|_| miss == Miss::Absent && errand.question.text.is_some());
-        let seek = seek.map(|meaning| meaning.seek(&errand.question));
+        let seek = seek.map(|meaning| layer.keeper.seek(&**meaning, &errand.question));
         let fetch = Some(Box::new(Fetch { errand, miss, stale, detail: None }));
         if seek.is_none() {
             return Self::Fetched { call: Oneshot::new(inner, request), fetch };
@@ -121,7 +123,8 @@ where
     S: Service<Request<Q>, Response = Response<B>, Error: Send, Future: Send> + Clone + Send + 'static,
     Q: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
-    A: Admit + Send + Sync + 'static,
+    T: Tenant<Request<Q>>,
+    A: Ask<Request<Q>> + Admit + Send + Sync + 'static,
     M: Refuse<Refusal, Response<B>, S::Error>,
     C: Classify<Response<B>, S::Error> + Clone + Send + 'static,
 {
@@ -130,7 +133,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let layer = &**this.layer;
+        if let CallProj::Recalled(recall, own) = this.call.as_mut().project() {
+            let Poll::Ready(_) = recall.as_mut().poll(cx) else { return Poll::Pending };
+            // Whatever came of it, the question is asked again: of local memory.
+            let (inner, request) = *own.take().expect("polled after completion");
+            let call = layer.begin(inner, request, true);
+            this.call.set(call);
+        }
         let output = match this.call.as_mut().project() {
+            CallProj::Recalled(..) => unreachable!("it is looked for elsewhere once"),
             CallProj::Ready(output) => output.take().expect("polled after completion"),
             CallProj::Passed { call, why } => {
                 let Poll::Ready(result) = call.poll(cx) else { return Poll::Pending };
@@ -285,16 +296,4 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         }
         response.extensions_mut().insert(Explanation(detail));
     }
-}
-
-/// Returns whether an old answer is better than this one.
-fn is_outage(class: Class) -> bool {
-    !matches!(
-        class.verdict,
-        Verdict::Success
-            | Verdict::CallerFault
-            | Verdict::ContextTooLong
-            | Verdict::ContentFiltered
-            | Verdict::Cancelled
-    )
 }

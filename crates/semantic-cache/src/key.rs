@@ -162,6 +162,24 @@ macro_rules! shown {
 
 shown!(Key, Scope, Mark);
 
+#[cfg(feature = "redis")]
+macro_rules! told {
+    ($($hash:ty),+) => {
+        $(impl $hash {
+            pub(crate) const fn to_bytes(self) -> [u8; 32] {
+                self.0
+            }
+
+            pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+        })+
+    };
+}
+
+#[cfg(feature = "redis")]
+told!(Key, Scope, Mark);
+
 #[cfg(test)]
 mod tests {
     use super::*;

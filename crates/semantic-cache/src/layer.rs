@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::{
     Bypass, Counts, Freshness, Gone, Key, Mark, Meaning, Miss, Pace, SemanticCache, Unfit,
     record::RecordBounds,
+    remote::Remote,
     shared::{Background, Keeper, Shared},
     store::Bounds,
 };
@@ -41,7 +42,10 @@ pub(crate) struct Settings {
 
 /// Reads what the cache did, and lets it forget.
 #[derive(Clone, Debug)]
-pub struct CacheHandle(Arc<Shared>);
+pub struct CacheHandle {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) remote: Option<Arc<Remote>>,
+}
 
 /// How long the answer to a request is fresh, in its extensions, instead of what the layer says: for a route of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,7 @@ impl<T, A> SemanticCacheLayer<T, A> {
             shared: Shared::new(bounds, StdRng::from_rng(&mut rand::rng())),
             ask: Arc::new(ask),
             meaning: None,
+            remote: None,
             freshness: Freshness::default(),
             background: Background { most: 64, time: Duration::from_secs(60) },
         };
@@ -185,7 +190,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     /// Returns a handle of the cache.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
-        CacheHandle(Arc::clone(&self.keeper.shared))
+        CacheHandle { shared: Arc::clone(&self.keeper.shared), remote: self.keeper.remote.clone() }
     }
 
     fn bounded(mut self, f: impl FnOnce(&mut Bounds)) -> Self {
@@ -239,54 +244,67 @@ impl CacheHandle {
     /// Returns what the cache did so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let books = self.0.books();
-        self.0.counters.read(books.store.len(), books.store.bytes())
+        let books = self.shared.books();
+        self.shared.counters.read(books.store.len(), books.store.bytes())
     }
 
     /// Returns how many questions were passed on for this reason.
     #[must_use]
     pub fn missed_for(&self, why: Miss) -> u64 {
-        self.0.counters.missed(why).read()
+        self.shared.counters.missed(why).read()
     }
 
     /// Returns why answers are kept no more.
     #[must_use]
     pub fn gone(&self) -> Gone {
-        self.0.books().store.gone
+        self.shared.books().store.gone
     }
 
     /// Returns how many requests were left alone for this reason.
     #[must_use]
     pub fn bypassed_for(&self, why: Bypass) -> u64 {
-        self.0.counters.bypassed(why).read()
+        self.shared.counters.bypassed(why).read()
     }
 
     /// Returns how many answers were not kept for this reason.
     #[must_use]
     pub fn unfit_for(&self, why: Unfit) -> u64 {
-        self.0.counters.unfit(why).read()
+        self.shared.counters.unfit(why).read()
     }
 
-    /// Forgets one answer, by the [`Key`] in its response's extensions. Returns whether it was there.
+    /// Forgets one answer, by the [`Key`] in its response's extensions. Returns whether it was in local memory.
     #[expect(clippy::must_use_candidate, reason = "it is forgotten, whether or not it was there")]
     pub fn forget(&self, key: Key) -> bool {
-        self.0.books().store.forget(&key)
+        // In this order: what is on its way from there is seen here, or not let in there.
+        if let Some(remote) = &self.remote {
+            remote.forget(key);
+        }
+        let mut books = self.shared.books();
+        #[cfg(feature = "redis")]
+        books.deleted.note(key);
+        books.store.forget(&key)
     }
 
     /// Forgets all answers of a tenant, of a model, or with a tag; also those that are under way. It takes as long for one as for a
     /// million, whose room is taken back little by little.
     pub fn forget_all_of(&self, mark: Mark) {
-        self.0.books().store.epochs.forget(mark);
+        if let Some(remote) = &self.remote {
+            remote.forget_all_of(mark);
+        }
+        self.shared.books().store.epochs.forget(mark);
     }
 
     /// Forgets everything.
     pub fn forget_everything(&self) {
-        self.0.books().store.epochs.forget_all();
+        if let Some(remote) = &self.remote {
+            remote.forget_everything();
+        }
+        self.shared.books().store.epochs.forget_all();
     }
 
     /// Returns how much is being done in the background.
     #[must_use]
     pub fn in_background(&self) -> usize {
-        self.0.under_way()
+        self.shared.under_way()
     }
 }

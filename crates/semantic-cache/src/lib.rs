@@ -26,6 +26,10 @@
 //! 9. A [`Meaning`] finds questions that mean the same, within the same [`Scope`]. A call waits for it no longer than its
 //!    [patience](SemanticCacheLayer::patience); then the two run side by side.
 //!
+//! 10. Replicas can share all of it by way of Redis (feature `redis`): answers, what is forgotten, questions that mean the same, and what
+//!     was learned of them. See `SharedAnswers`. What is not in local memory is looked for there, for a bounded time; a Redis that does not
+//!     answer costs nobody anything. Values can be sealed (feature `seal`).
+//!
 //! What a server says of caching in its answer is not heeded: providers say `no-cache` of every stream.
 //!
 //! # When it refuses
@@ -35,13 +39,15 @@
 //! # Cancellation
 //!
 //! Dropping the future, or a body before its end, drops the call, and nothing is kept. What is done in the background is
-//! [bounded](SemanticCacheLayer::background) in number and time and goes on: dropping the layer does not end it.
+//! [bounded](SemanticCacheLayer::background) in number and time and goes on: dropping the layer does not end it. With shared answers, what
+//! is written to Redis waits in a bounded queue; dropping the work that writes loses what waits, and nothing is shared from then on.
 //!
 //! # Cost
 //!
 //! A question is hashed, and takes one short lock. A hit copies the headers and counts references of the body; it needs no
 //! readiness of the inner service. A miss costs two boxes and a copy of the answer. At the end of an answer to a language model,
-//! all of it is read once more, as JSON. `tracing` events: `decided` (with the outcome, the reason, the age, the
+//! all of it is read once more, as JSON. With shared answers, a question that is not in local memory costs a round trip to Redis, and is
+//! read twice. `tracing` events: `decided` (with the outcome, the reason, the age, the
 //! similarity), `stored`, `not stored`, `late`; none holds a question, an answer or a tenant.
 //!
 //! # Example
@@ -100,6 +106,7 @@ mod policy;
 mod queue;
 mod record;
 mod recording;
+mod remote;
 mod replay;
 mod semantic;
 mod service;
@@ -119,10 +126,12 @@ pub use self::embed::{LoadError, MiniLm, MiniLmModel};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
 pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
 pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
+#[cfg(feature = "seal")]
+pub use self::remote::KeyRing;
+#[cfg(feature = "redis")]
+pub use self::remote::{Seal, SharedAnswers, SharedCounts, Sharing};
 pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
 pub use self::text::{Guard, Guards, Text};
-pub use buttress_core::{ByExtension, ByHeader, ByTenant, KeyHasher, OneTenant, Tenant};
-
 pub use self::{
     admit::{Admit, Draft, Unfit},
     ask::{Ask, Asked, Asking, ByQuestion, Bypass, Shape},
@@ -135,8 +144,10 @@ pub use self::{
     key::{Key, Mark, NoKey, Scope},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
     meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
+    remote::{Lesson, Taught},
     replay::Pace,
     service::SemanticCache,
     stored::Stored,
     told::{CacheOutcome, Explanation, Miss, OnceCost},
 };
+pub use buttress_core::{ByExtension, ByHeader, ByTenant, KeyHasher, OneTenant, Tenant};

@@ -2,7 +2,9 @@
 
 use std::{any::Any, fmt, pin::Pin, sync::Arc};
 
-use crate::{Asked, Key, Stored, shared::Shared};
+use tokio::time::Instant;
+
+use crate::{Asked, Fingerprint, Key, Lesson, Stored, remote::Remote, shared::Shared};
 
 /// Finds the answer to a question that means the same, and learns of each new answer.
 ///
@@ -20,6 +22,35 @@ pub trait Meaning: Send + Sync {
     fn gone(&self, key: &Key) {
         let _ = key;
     }
+
+    /// Returns where its vectors are from. Without, it hears nothing from other replicas.
+    fn space(&self) -> Option<Fingerprint> {
+        None
+    }
+
+    /// Hears what the meaning of another replica [told](Shelf::tell), or of this one before it was [cleared](Self::clear).
+    fn hear(&self, lesson: Lesson) {
+        let _ = lesson;
+    }
+
+    /// Drops all questions: what is known of them is going to be told anew.
+    fn clear(&self) {}
+
+    /// Returns the classes of which something was learned.
+    fn classes(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// Returns what was learned of a class, to be [taken up](Self::take_up) by another process.
+    fn experience(&self, class: u64) -> Option<Vec<u8>> {
+        let _ = class;
+        None
+    }
+
+    /// Takes up what another process learned of a class. What is none is ignored.
+    fn take_up(&self, class: u64, experience: &[u8]) {
+        let _ = (class, experience);
+    }
 }
 
 /// The words of a fresh answer, and of those that are kept.
@@ -28,6 +59,15 @@ pub struct Shelf {
     shared: Arc<Shared>,
     words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
     fresh: Arc<Stored>,
+    beside: Option<Beside>,
+}
+
+/// What the replicas share.
+#[derive(Clone)]
+struct Beside {
+    remote: Arc<Remote>,
+    question: Asked,
+    until: Instant,
 }
 
 /// What looks for a question that means the same. Dropped if there is an answer before it has found one.
@@ -109,7 +149,12 @@ impl Shelf {
         words: Arc<dyn Fn(&Stored) -> Option<String> + Send + Sync>,
         fresh: Arc<Stored>,
     ) -> Self {
-        Self { shared, words, fresh }
+        Self { shared, words, fresh, beside: None }
+    }
+
+    pub(crate) fn beside(mut self, remote: Option<&Arc<Remote>>, question: &Asked, until: Instant) -> Self {
+        self.beside = remote.map(|remote| Beside { remote: Arc::clone(remote), question: question.clone(), until });
+        self
     }
 
     /// Returns the words of the fresh answer, as far as they can be told.
@@ -123,6 +168,27 @@ impl Shelf {
     pub fn kept(&self, key: &Key) -> Option<String> {
         let kept = self.shared.books().store.peek(key)?;
         (self.words)(&kept)
+    }
+
+    /// Returns the same, and looks for it where replicas share their answers, if it is not here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up looking.
+    pub async fn recalled(&self, key: &Key) -> Option<String> {
+        let kept = self.kept(key);
+        let Some(Beside { remote, question, .. }) = self.beside.as_ref().filter(|_| kept.is_none()) else {
+            return kept;
+        };
+        remote.recall(&self.shared, question.want(*key)).await;
+        self.kept(key)
+    }
+
+    /// Tells the other replicas what was learned of the fresh answer, if they share their answers. It is written in the background.
+    pub fn tell(&self, lesson: Lesson) {
+        if let Some(Beside { remote, until, .. }) = &self.beside {
+            remote.tell(lesson, Some(*until));
+        }
     }
 }
 

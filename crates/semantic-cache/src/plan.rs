@@ -1,11 +1,17 @@
 //! What is done with a request: decided, not yet done.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{
     Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, KeyHasher, Mark, Miss,
-    SemanticCacheLayer, Tenant, ask::Asking, freshness::Good, store::Found,
+    SemanticCacheLayer, Tenant,
+    ask::Asking,
+    freshness::Good,
+    remote::{Recalling, Remote, Want},
+    store::Found,
 };
 
 /// What is done with a request.
@@ -16,6 +22,8 @@ pub(crate) enum Plan {
     Serve { found: Found, outcome: CacheOutcome, renew: Option<(Asked, u64)> },
     /// It is passed on, and the answer may be kept. What there is may be served if all else fails.
     Fetch { question: Asked, born: u64, miss: Miss, stale: Option<Found> },
+    /// It is looked for elsewhere first.
+    Recall(Recalling),
     /// It was to be answered by what there is, and there is nothing.
     Refuse,
 }
@@ -23,7 +31,8 @@ pub(crate) enum Plan {
 // === impl SemanticCacheLayer ===
 
 impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
-    pub(crate) fn plan<B>(&self, request: &Request<B>, now: Instant) -> Plan
+    /// Decides. What was `recalled` already is not looked for elsewhere again.
+    pub(crate) fn plan<B>(&self, request: &Request<B>, recalled: bool, now: Instant) -> Plan
     where
         T: Tenant<Request<B>>,
         A: Ask<Request<B>> + Admit,
@@ -39,7 +48,9 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
             Ok(_) => return Plan::Pass(Bypass::NoStore),
             Err(why) => return Plan::Pass(why),
         };
-        match self.look(question, &directives, now) {
+        let remote = self.keeper.remote.as_ref();
+        let remote = remote.filter(|remote| !recalled && !directives.no_cache && remote.is_there());
+        match self.look(question, &directives, remote, now) {
             Plan::Fetch { .. } if only_cached => Plan::Refuse,
             plan => plan,
         }
@@ -64,14 +75,18 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         Ok(tagged(question, request.headers()))
     }
 
-    fn look(&self, question: Asked, directives: &Directives, now: Instant) -> Plan
+    fn look(&self, question: Asked, directives: &Directives, remote: Option<&Arc<Remote>>, now: Instant) -> Plan
     where
         A: Admit,
     {
         let mut books = self.keeper.shared.books();
         let born = books.store.epochs.now();
         let Some(found) = books.store.find(&question.key, now) else {
-            return Plan::Fetch { question, born, miss: Miss::Absent, stale: None };
+            drop(books);
+            return match remote {
+                Some(remote) => Plan::Recall(remote.recall(&self.keeper.shared, question.want(question.key))),
+                None => Plan::Fetch { question, born, miss: Miss::Absent, stale: None },
+            };
         };
         drop(books);
         let Some(answer) = self.keeper.ask.reshape(&question, &found.answer) else {
@@ -86,6 +101,10 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
                 Plan::Serve { found, outcome: CacheOutcome::Stale, renew: renews.then_some((question, born)) }
             }
             Good::IfError => {
+                // Another replica may have a fresh one.
+                if let Some(remote) = remote {
+                    return Plan::Recall(remote.recall(&self.keeper.shared, question.want(question.key)));
+                }
                 let stale = Some(found).filter(|found| found.age < found.span.if_error);
                 Plan::Fetch { question, born, miss: Miss::Expired, stale }
             }
@@ -111,6 +130,15 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
 }
 
 const TAGS: HeaderName = HeaderName::from_static("x-cache-tags");
+
+// === impl Asked ===
+
+impl Asked {
+    /// What to look for elsewhere, of the same scope.
+    pub(crate) fn want(&self, key: Key) -> Want {
+        Want { key, scope: self.scope, tenant: self.marks[0] }
+    }
+}
 
 /// Adds the tags that the caller gives in `x-cache-tags`.
 fn tagged(mut question: Asked, headers: &HeaderMap) -> Asked {

@@ -183,6 +183,12 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         self.store.mark_bad(answer)
     }
 
+    /// Notes that somebody else compared an answer with a fresh one: whether it was right, and whether it had been served. Returns
+    /// whether it is known.
+    pub fn judged(&mut self, answer: &A, right: bool, served: bool) -> bool {
+        self.store.told(answer, right, served)
+    }
+
     /// Forgets all questions and answers. What was learned is kept.
     pub fn clear(&mut self) {
         self.store.clear();

@@ -62,14 +62,39 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let layer = &self.layer;
+        let call = self.layer.begin(self.inner.clone(), request, false);
+        ResponseFuture::new(call, Arc::clone(&self.layer))
+    }
+}
+
+// === impl SemanticCacheLayer ===
+
+impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
+    /// Does what is decided of a request. What was `recalled` already is not looked for elsewhere again.
+    pub(crate) fn begin<S, ReqBody, ResBody>(
+        &self,
+        inner: S,
+        request: Request<ReqBody>,
+        recalled: bool,
+    ) -> Call<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: Send, Future: Send> + Clone + Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body<Data = Bytes> + Send + 'static,
+        T: Tenant<Request<ReqBody>>,
+        A: Ask<Request<ReqBody>> + Admit + Send + Sync + 'static,
+        M: Refuse<Refusal, Response<ResBody>, S::Error>,
+        C: Classify<Response<ResBody>, S::Error> + Clone + Send + 'static,
+    {
+        let layer = self;
         let now = Instant::now();
         let counters = &layer.keeper.shared.counters;
-        let call = match layer.plan(&request, now) {
+        match layer.plan(&request, recalled, now) {
+            Plan::Recall(recall) => Call::Recalled(recall, Some(Box::new((inner, request)))),
             Plan::Serve { found, outcome, renew } => {
                 if let Some((question, born)) = renew {
                     let errand = Errand { question, born, memo: None };
-                    layer.renew(self.inner.clone(), request, errand);
+                    layer.renew(inner, request, errand);
                 }
                 counters.hits.add(u64::from(outcome == CacheOutcome::Hit));
                 counters.stale.add(u64::from(outcome == CacheOutcome::Stale));
@@ -79,12 +104,12 @@ where
             Plan::Pass(why) => {
                 counters.bypassed(why).one();
                 debug!(outcome = "bypass", reason = why.as_str(), "decided");
-                Call::pass(Oneshot::new(self.inner.clone(), request), why)
+                Call::pass(Oneshot::new(inner, request), why)
             }
             Plan::Fetch { question, born, miss, stale } => {
                 debug!(outcome = "miss", reason = ?miss, "decided");
                 let errand = Errand { question, born, memo: None };
-                Call::fetch(self.inner.clone(), request, errand, miss, stale, layer)
+                Call::fetch(inner, request, errand, miss, stale, layer)
             }
             Plan::Refuse => {
                 counters.refused.one();
@@ -93,14 +118,9 @@ where
                 let refused = layer.refusal.refuse(refusal);
                 Call::Ready(Some(refused.map(|response| response.map(ResponseBody::passing))))
             }
-        };
-        ResponseFuture::new(call, Arc::clone(layer))
+        }
     }
-}
 
-// === impl SemanticCacheLayer ===
-
-impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
     /// Makes a call in the background, so that its answer is kept.
     pub(crate) fn renew<S, ReqBody, ResBody>(&self, inner: S, mut request: Request<ReqBody>, errand: Errand)
     where

@@ -11,8 +11,9 @@ use tokio::{task::JoinSet, time::Instant};
 use tracing::debug;
 
 use crate::{
-    Admit, Asked, Draft, Freshness, Key, Meaning, Memo, Shelf, Stored, Unfit,
+    Admit, Asked, Draft, Freshness, Key, Meaning, Memo, Seek, Shelf, Sought, Stored, Unfit,
     counts::Counters,
+    remote::{Recalled, Remote},
     store::{Bounds, NotKept, Store},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
 /// The answers, and the randomness of how long they are good.
 pub(crate) struct Books {
     pub(crate) store: Store,
+    #[cfg(feature = "redis")]
+    pub(crate) deleted: crate::remote::Deleted,
     rng: StdRng,
 }
 
@@ -55,6 +58,7 @@ pub(crate) struct Keeper<A> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) ask: Arc<A>,
     pub(crate) meaning: Option<Arc<dyn Meaning>>,
+    pub(crate) remote: Option<Arc<Remote>>,
     pub(crate) freshness: Freshness,
     pub(crate) background: Background,
 }
@@ -63,7 +67,12 @@ pub(crate) struct Keeper<A> {
 
 impl Shared {
     pub(crate) fn new(bounds: Bounds, rng: StdRng) -> Arc<Self> {
-        let books = Mutex::new(Books { store: Store::new(bounds), rng });
+        let books = Mutex::new(Books {
+            store: Store::new(bounds),
+            #[cfg(feature = "redis")]
+            deleted: crate::remote::Deleted::default(),
+            rng,
+        });
         Arc::new(Self { books, counters: Counters::default(), tasks: Mutex::default() })
     }
 
@@ -115,9 +124,29 @@ impl<A> Clone for Keeper<A> {
             shared: Arc::clone(&self.shared),
             ask: Arc::clone(&self.ask),
             meaning: self.meaning.clone(),
+            remote: self.remote.clone(),
             freshness: self.freshness,
             background: self.background,
         }
+    }
+}
+
+impl<A> Keeper<A> {
+    /// Looks for a question that means the same, and for its answer elsewhere, if it is not here.
+    pub(crate) fn seek(&self, meaning: &dyn Meaning, question: &Asked) -> Seek {
+        let seek = meaning.seek(question);
+        let Some(remote) = self.remote.clone() else { return seek };
+        let (shared, question) = (Arc::clone(&self.shared), question.clone());
+        Box::pin(async move {
+            let sought = seek.await;
+            let Some(like) = sought.like else { return sought };
+            let is_here = shared.books().store.find(&like.key, Instant::now()).is_some();
+            if !is_here && remote.recall(&shared, question.want(like.key)).await == Recalled::Unknown {
+                // It may be there all the same, and is not to be forgotten.
+                return Sought::nothing();
+            }
+            sought
+        })
     }
 }
 
@@ -151,20 +180,27 @@ impl<A: Admit + Send + Sync + 'static> Keeper<A> {
     ) -> Result<u64, Unfit> {
         let Errand { question, born, memo } = errand;
         let answer = Arc::new(draft.store(usage, question.shape));
-        let gone = {
+        let (gone, span) = {
             let mut books = self.shared.books();
-            let Books { store, rng } = &mut *books;
+            let Books { store, rng, .. } = &mut *books;
             let span = question.freshness.unwrap_or(self.freshness).span(question.ttl, rng);
-            store.insert(&question, Arc::clone(&answer), born, span, now)
+            (store.insert(&question, Arc::clone(&answer), born, span, now), span)
         };
         let gone = gone.map_err(|not| match not {
             NotKept::TooLarge => Unfit::TooLarge,
             NotKept::Forgotten => Unfit::Forgotten,
         })?;
+        if let Some(remote) = &self.remote {
+            remote.keep(&question, &answer, born, span, now);
+        }
         if let (Some(meaning), Some(_)) = (&self.meaning, question.text()) {
             let (ask, asked) = (Arc::clone(&self.ask), question.clone());
             let words = Arc::new(move |answer: &Stored| ask.words(&asked, answer));
-            let shelf = Shelf::new(Arc::clone(&self.shared), words, answer);
+            let shelf = Shelf::new(Arc::clone(&self.shared), words, answer).beside(
+                self.remote.as_ref(),
+                &question,
+                now + span.longest(),
+            );
             let learn = meaning.learn(&question, memo, shelf);
             self.shared.spawn(self.background, learn);
         }

@@ -117,15 +117,26 @@ impl Store {
         span: Span,
         now: Instant,
     ) -> Result<u64, NotKept> {
-        let weight = answer.weight() + size_of::<Entry>() + size_of_val(&*question.marks) + 4 * size_of::<Ticket>();
-        let tenant = question.marks[0];
+        self.keep(question.key, question.marks.clone().into(), answer, born, (now, span))
+    }
+
+    pub(crate) fn keep(
+        &mut self,
+        key: Key,
+        marks: Box<[Mark]>,
+        answer: Arc<Stored>,
+        born: u64,
+        (came, span): (Instant, Span),
+    ) -> Result<u64, NotKept> {
+        let weight = answer.weight() + size_of::<Entry>() + size_of_val(&*marks) + 4 * size_of::<Ticket>();
+        let tenant = marks[0];
         if weight > self.bounds.entry_bytes.min(self.bounds.bytes).min(self.bounds.tenant_bytes) {
             return Err(NotKept::TooLarge);
         }
-        if !self.epochs.is_valid(born, &question.marks) {
+        if !self.epochs.is_valid(born, &marks) {
             return Err(NotKept::Forgotten);
         }
-        if let Some(&old) = self.by_key.get(&question.key) {
+        if let Some(&old) = self.by_key.get(&key) {
             self.remove(old);
             self.gone.replaced += 1;
         }
@@ -142,10 +153,8 @@ impl Store {
             self.gone.for_room += 1;
             gone += 1;
         }
-        let is_main = self.ghosts.take(&question.key);
-        let marks = question.marks.clone().into();
-        let key = question.key;
-        self.put(Entry { key, answer, marks, born, came: now, span, weight, uses: 0, is_main, renewed_until: None });
+        let is_main = self.ghosts.take(&key);
+        self.put(Entry { key, answer, marks, born, came, span, weight, uses: 0, is_main, renewed_until: None });
         Ok(gone)
     }
 

@@ -125,6 +125,16 @@ impl<A: Clone + Eq + Hash> Store<A> {
         }
     }
 
+    /// Notes what somebody else found of an answer. Returns whether it is known.
+    pub(super) fn told(&mut self, answer: &A, right: bool, served: bool) -> bool {
+        let group = self.by_answer.get(answer).and_then(|group| self.groups.get_mut(group));
+        group.is_some_and(|group| {
+            group.record.add(right);
+            group.quarantined = if right { false } else { group.quarantined || served };
+            true
+        })
+    }
+
     /// Notes that somebody says an answer is bad. Returns whether it is known.
     pub(super) fn mark_bad(&mut self, answer: &A) -> bool {
         let group = self.by_answer.get(answer).and_then(|group| self.groups.get_mut(group));

@@ -1,0 +1,300 @@
+//! Follows the log of what the others do.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use buttress_redis::{Error, redis};
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::{
+    Lesson, Remote,
+    era::Era,
+    format,
+    link::random_word,
+    notice::{self, Kind, LESSON, Notice, What},
+    writer::{CLASSES, EXPERIENCE},
+};
+use crate::{Fingerprint, Meaning, shared::Shared};
+
+/// Follows the log, and does here what was done elsewhere.
+pub(super) struct Follower {
+    remote: Arc<Remote>,
+    shared: Weak<Shared>,
+    meaning: Option<Arc<dyn Meaning>>,
+    at: Option<At>,
+    /// When the log was read last.
+    heard: Instant,
+    /// Whether it is to be asked how things are before more is read.
+    unsure: bool,
+    space: Option<Fingerprint>,
+}
+
+/// Where in the log it is.
+struct At {
+    run: String,
+    cursor: String,
+    /// The number of the last entry that was read.
+    number: Option<u64>,
+    /// The number of the last one when it began to read: up to there, what was written here is new as well.
+    goal: u64,
+    /// The server's clock then, in milliseconds.
+    now_ms: u64,
+    /// The number of the last entry by the book, when there was nothing to read.
+    missing: Option<u64>,
+}
+
+/// A page of the log: for each stream its entries, with their names and fields.
+type Page = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
+
+/// Some of the log was missed.
+struct Gap;
+
+/// How long a read waits for something to come.
+const BLOCK: Duration = Duration::from_millis(200);
+/// How long Redis may take beyond. Nobody waits for it.
+const BOUND: Duration = Duration::from_secs(1);
+const PAGE: usize = 256;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Who has heard nothing for so long does not vouch for what is here, if the log is gone. The others tell for longer what they
+/// told before it went.
+const TRUSTED: Duration = Duration::from_secs(60);
+
+// === impl Follower ===
+
+impl Follower {
+    pub(super) fn new(remote: Arc<Remote>, shared: Weak<Shared>, meaning: Option<Arc<dyn Meaning>>) -> Self {
+        Self { remote, shared, meaning, at: None, heard: Instant::now(), unsure: true, space: None }
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.shared.strong_count() > 0 {
+            if let Err(error) = self.step().await {
+                self.remote.follow(false);
+                self.unsure = true;
+                debug!(%error, "the log is not followed");
+                sleep(PAUSE).await;
+            }
+        }
+        self.remote.follow(false);
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        if self.unsure {
+            self.greet().await?;
+            self.unsure = false;
+        }
+        let page = self.read().await?;
+        self.heard = Instant::now();
+        let outcome = if page.is_empty() { self.check().await? } else { self.apply(page) };
+        if outcome.is_err() {
+            debug!("some of the log was missed");
+            self.remote.follow(false);
+            self.remote.counters.gaps.one();
+            // What was forgotten meanwhile is not known, and what was learned neither.
+            self.at = None;
+            self.unsure = true;
+            if let Some(meaning) = &self.meaning {
+                meaning.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out how things are in Redis, and where to go on.
+    async fn greet(&mut self) -> Result<(), Error> {
+        let remote = &self.remote;
+        let call = remote.scripts.hello.call(&[&remote.places.book]).arg(random_word());
+        let (run, clock, number, now_ms) = remote.log.invoke_within::<(String, u64, u64, u64)>(&call, BOUND).await?;
+        let space = self.meaning.as_ref().and_then(|meaning| meaning.space());
+        let same_space = self.space == space;
+        let first = self.at.is_none();
+        let doubtful = match &self.at {
+            Some(at) if at.run == run && at.number.unwrap_or(0) <= number && same_space => return Ok(()),
+            // A failover has lost some, or the vectors are of another kind now: all is read again.
+            Some(at) if at.run == run => {
+                if let Some(meaning) = &self.meaning {
+                    meaning.clear();
+                }
+                !same_space || at.number.unwrap_or(0) > number
+            }
+            // It has forgotten everything. The others tell it again what they forgot.
+            Some(_) => {
+                remote.forgets().again(self.heard);
+                remote.forgetting.store(!remote.forgets().is_empty(), std::sync::atomic::Ordering::Release);
+                remote.outbox.more.notify_one();
+                Instant::now().saturating_duration_since(self.heard) > TRUSTED
+            }
+            // At the beginning, or when some of the log was missed: unless nothing was forgotten that was not heard of.
+            None => clock > remote.era().as_ref().filter(|era| era.run() == run).map_or(0, Era::last),
+        };
+        self.begin(&run, clock, doubtful);
+        self.space = space;
+        let cursor = "0-0".to_owned();
+        self.at = Some(At { run, cursor, number: None, goal: number, now_ms, missing: None });
+        if first { self.take_up().await } else { Ok(()) }
+    }
+
+    /// Begins with a run of Redis. What is here stays only if nothing can have been forgotten that was not heard of.
+    fn begin(&self, run: &str, clock: u64, doubtful: bool) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut books = shared.books();
+        if doubtful {
+            books.store.epochs.forget_all();
+        } else {
+            books.store.epochs.tick();
+        }
+        let here = books.store.epochs.now();
+        drop(books);
+        *self.remote.era() = Some(Era::new(run, here, clock));
+    }
+
+    /// Takes up what was learned before, unless something was learned here already.
+    async fn take_up(&self) -> Result<(), Error> {
+        let (Some(meaning), Some(space)) = (&self.meaning, &self.space) else { return Ok(()) };
+        let remote = &self.remote;
+        let place = remote.places.policy(space);
+        let classes: Vec<u64> = remote.log.query_within(redis::cmd("HKEYS").arg(&place), BOUND).await?;
+        for class in classes.into_iter().take(CLASSES).filter(|class| !meaning.classes().contains(class)) {
+            let length: usize = remote.log.query_within(redis::cmd("HSTRLEN").arg(&place).arg(class), BOUND).await?;
+            if length > EXPERIENCE {
+                remote.counters.too_large.one();
+                continue;
+            }
+            let value: Vec<u8> = remote.log.query_within(redis::cmd("HGET").arg(&place).arg(class), BOUND).await?;
+            let context = remote.places.of_policy(space, class);
+            match format::unpack(&value, &context, remote.seal.as_deref(), EXPERIENCE) {
+                Ok(bytes) => meaning.take_up(class, &bytes),
+                Err(_) => remote.counters.broken.one(),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Vec<(String, Vec<Vec<u8>>)>, Error> {
+        let Some(at) = &self.at else { return Ok(Vec::new()) };
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(PAGE);
+        if self.remote.counts().follows {
+            read.arg("BLOCK").arg(super::entry::millis(BLOCK));
+        }
+        read.arg("STREAMS").arg(&self.remote.places.log).arg(&at.cursor);
+        let page: Page = self.remote.log.query_within(&read, BLOCK + BOUND).await?;
+        Ok(page.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
+    }
+
+    /// Finds out whether there is nothing to read because there is nothing.
+    async fn check(&mut self) -> Result<Result<(), Gap>, Error> {
+        let Some(at) = &mut self.at else { return Ok(Ok(())) };
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(&self.remote.places.book).arg("run").arg("n");
+        let (run, last): (Option<String>, Option<u64>) = self.remote.log.query_within(&ask, BOUND).await?;
+        let last = last.unwrap_or(0);
+        // What was in the log before is not there any more, and has been accounted for.
+        let number = at.last();
+        at.number = Some(number);
+        let space = self.meaning.as_ref().and_then(|meaning| meaning.space());
+        if run.as_ref() != Some(&at.run) || last < number || space != self.space {
+            self.unsure = true;
+            return Ok(Ok(()));
+        }
+        // What came between the two questions is read next time, if it is there.
+        if at.missing.is_some_and(|missing| missing > number) {
+            return Ok(Err(Gap));
+        }
+        at.missing = Some(last);
+        if last == number {
+            self.remote.follow(true);
+        }
+        Ok(Ok(()))
+    }
+
+    fn apply(&mut self, page: Vec<(String, Vec<Vec<u8>>)>) -> Result<(), Gap> {
+        for (name, fields) in page {
+            let Some(at) = &mut self.at else { return Ok(()) };
+            let written_ms = name.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0);
+            at.cursor = name;
+            at.missing = None;
+            let Some(notice) = Notice::read(fields).filter(|notice| notice.run == at.run.as_bytes()) else { continue };
+            // Up to the goal, what was forgotten is accounted for, and what is missing was trimmed.
+            if notice.number > at.last() + 1 {
+                return Err(Gap);
+            }
+            at.number = Some(notice.number);
+            let (goal, now_ms) = (at.goal, at.now_ms);
+            self.remote.counters.heard.one();
+            let own = notice.origin == self.remote.origin.as_bytes();
+            match notice.kind {
+                Kind::Forget(what) => self.forget(what, &notice, own),
+                Kind::Lesson if own && notice.number > goal => {}
+                Kind::Lesson => self.learn(&notice, written_ms, now_ms),
+                Kind::Unknown => {}
+            }
+        }
+        if self.at.as_ref().is_some_and(|at| at.number >= Some(at.goal)) {
+            self.remote.follow(true);
+        }
+        Ok(())
+    }
+
+    fn forget(&self, what: What, notice: &Notice, own: bool) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        // What was forgotten before it began to read is accounted for.
+        let known = self.remote.era().as_ref().map_or(0, Era::last);
+        if notice.clock <= known {
+            return;
+        }
+        let mut books = shared.books();
+        // What was forgotten here was forgotten when that was said. What came since stays.
+        books.store.epochs.tick();
+        match what {
+            _ if own => {}
+            What::All => books.store.epochs.forget_all(),
+            What::Mark => match notice.mark() {
+                Some(mark) => books.store.epochs.forget(mark),
+                None => books.store.epochs.forget_all(),
+            },
+            What::Key => {
+                if let Some(key) = notice.key() {
+                    books.deleted.note(key);
+                    books.store.forget(&key);
+                }
+            }
+        }
+        let here = books.store.epochs.now();
+        drop(books);
+        if let Some(era) = self.remote.era().as_mut() {
+            era.heard(here, notice.clock);
+        }
+        if let (What::Key, Some(key), Some(meaning)) = (what, notice.key(), &self.meaning) {
+            meaning.hear(Lesson::Gone(key));
+        }
+    }
+
+    fn learn(&self, notice: &Notice, written_ms: u64, now_ms: u64) {
+        let Some(meaning) = &self.meaning else { return };
+        let remote = &self.remote;
+        let payload = format::unpack(&notice.payload, &remote.places.of_lesson(), remote.seal.as_deref(), LESSON);
+        let Some(lesson) = payload.ok().and_then(|bytes| notice::read(&bytes)) else {
+            return remote.counters.broken.one();
+        };
+        if let Lesson::Asked(taught) = &lesson {
+            let ends_ms = written_ms.saturating_add(super::entry::millis(taught.lasting));
+            if Some(&taught.space) != self.space.as_ref() || ends_ms <= now_ms {
+                return;
+            }
+        }
+        meaning.hear(lesson);
+    }
+}
+
+// === impl At ===
+
+impl At {
+    /// The number of the last entry that is accounted for.
+    fn last(&self) -> u64 {
+        self.number.unwrap_or(0).max(self.goal)
+    }
+}
