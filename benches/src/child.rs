@@ -48,6 +48,12 @@ impl Child {
         self.addr
     }
 
+    /// Returns the number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Returns how much CPU time it has used, with all its threads, if the kernel tells.
     #[must_use]
     pub fn cpu(&self) -> Option<Duration> {

@@ -4,16 +4,30 @@
 //! `cargo bench -p bench --bench gateway`. Upstream, bare proxy, gateway and load are processes of their own on one machine.
 //! They share its cores, so requests per second are a ratio to read, not a capacity; all of them take turns, so that what
 //! else the machine does meets them alike. CPU per request is what the kernel counts for the proxy's process.
+//!
+//! With `--instructions`, valgrind counts the instructions of each proxy instead, outside of the kernel: a figure that does not
+//! depend on the machine's load.
 
+mod instructions;
 mod load;
 mod report;
 
-use std::{env, io::Write as _, path::PathBuf, process::Command, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use bench::Child;
 use clap::Parser;
+use instructions::Counted;
 use load::{Asked, Failure, Load};
 use report::{Report, Tally};
+use tempfile::TempPath;
 
 /// Measures the gateway beside a bare proxy.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +44,9 @@ struct Args {
     /// Leaves out answers that are not streamed.
     #[arg(long)]
     streams_only: bool,
+    /// Counts instructions. Needs valgrind.
+    #[arg(long)]
+    instructions: bool,
     /// The gateway's binary. Built if not given.
     #[arg(long)]
     gateway: Option<PathBuf>,
@@ -68,6 +85,9 @@ async fn terminated() {
 
 async fn run(args: Args) -> Result<(), Failure> {
     let gateway = args.gateway.clone().map_or_else(build_gateway, Ok)?;
+    if args.instructions {
+        return count(&args, &gateway).await;
+    }
     let contenders = start(&gateway, &mut Command::new(env!("CARGO_BIN_EXE_fixed-upstream")))?;
     for &connections in args.connections.iter().filter(|_| !args.streams_only) {
         measure(&args, &contenders, connections, Asked::Whole).await?;
@@ -78,25 +98,58 @@ async fn run(args: Args) -> Result<(), Failure> {
     measure(&args, &contenders, 1, Asked::Events).await
 }
 
-fn start(gateway: &PathBuf, upstream: &mut Command) -> Result<Vec<Contender>, Failure> {
+/// Counts the instructions of each proxy, for whole answers and for streams.
+async fn count(args: &Args, gateway: &Path) -> Result<(), Failure> {
+    let upstream = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_fixed-upstream")))?;
+    let addr = upstream.addr();
+    let (one, three) = (config(&one_target(addr))?, config(&three_targets(addr))?);
+    let serving = |config: &Path| [OsString::from("--config"), config.into()];
+    let mut counted = [
+        Counted::start("bare hyper proxy", env!("CARGO_BIN_EXE_bare-proxy"), &[addr.to_string()])?,
+        Counted::start("gateway, 1 target", gateway, &serving(&one))?,
+        Counted::start("gateway, 3 targets, model renamed", gateway, &serving(&three))?,
+    ];
+    for (what, asked) in [("whole answers", Asked::Whole), ("streams", Asked::FirstByte)] {
+        println!("\n{what}, instructions outside of the kernel");
+        for &connections in &args.connections {
+            let load = Load { connections, asked, time: Duration::from_secs(args.seconds) };
+            let mut bare = None;
+            for counted in &mut counted {
+                let each = counted.count(load).await?;
+                let ratio = each / *bare.get_or_insert(each);
+                println!("{:34} {connections:4} connection(s) {each:9.0} per request {ratio:5.2}x", counted.name());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start(gateway: &Path, upstream: &mut Command) -> Result<Vec<Contender>, Failure> {
     let upstream = Child::start(upstream)?;
     let addr = upstream.addr();
     let mut bare = Command::new(env!("CARGO_BIN_EXE_bare-proxy"));
     bare.arg(addr.to_string());
-    let one = format!("[[targets]]\nname = \"east\"\nurl = \"http://{addr}/v1\"\ndialect = \"openai\"\n");
-    let three = ["east", "west", "north"].map(|region| {
-        format!(
-            "[[targets]]\nname = \"azure-{region}\"\nregion = \"{region}\"\nprovider = \"azure\"\n\
-             url = \"http://{addr}/v1\"\ndialect = \"openai\"\nmodels = {{ gpt-4o-mini = \"gpt-4o-mini-{region}\" }}\n"
-        )
-    });
     let contender = |name, process| Contender { name, process, is_proxy: true };
     Ok(vec![
         Contender { name: "no proxy", process: upstream, is_proxy: false },
         contender("bare hyper proxy", Child::start(&mut bare)?),
-        contender("gateway, 1 target", start_gateway(gateway, &one)?),
-        contender("gateway, 3 targets, model renamed", start_gateway(gateway, &three.concat())?),
+        contender("gateway, 1 target", start_gateway(gateway, &one_target(addr))?),
+        contender("gateway, 3 targets, model renamed", start_gateway(gateway, &three_targets(addr))?),
     ])
+}
+
+fn one_target(addr: SocketAddr) -> String {
+    format!("[[targets]]\nname = \"east\"\nurl = \"http://{addr}/v1\"\ndialect = \"openai\"\n")
+}
+
+fn three_targets(addr: SocketAddr) -> String {
+    let target = |region| {
+        format!(
+            "[[targets]]\nname = \"azure-{region}\"\nregion = \"{region}\"\nprovider = \"azure\"\n\
+             url = \"http://{addr}/v1\"\ndialect = \"openai\"\nmodels = {{ gpt-4o-mini = \"gpt-4o-mini-{region}\" }}\n"
+        )
+    };
+    ["east", "west", "north"].map(target).concat()
 }
 
 fn build_gateway() -> Result<PathBuf, Failure> {
@@ -113,11 +166,15 @@ fn build_gateway() -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(env!("CARGO_BIN_EXE_bare-proxy")).with_file_name("gateway"))
 }
 
-fn start_gateway(binary: &PathBuf, targets: &str) -> Result<Child, Failure> {
+fn start_gateway(binary: &Path, targets: &str) -> Result<Child, Failure> {
+    // It has read the file when it says where it listens.
+    Ok(Child::start(Command::new(binary).arg("--config").arg(&config(targets)?))?)
+}
+
+fn config(targets: &str) -> Result<TempPath, Failure> {
     let mut config = tempfile::Builder::new().suffix(".toml").tempfile()?;
     write!(config, "listen = \"127.0.0.1:0\"\n{targets}")?;
-    // It has read the file when it says where it listens.
-    Ok(Child::start(Command::new(binary).arg("--config").arg(config.path()))?)
+    Ok(config.into_temp_path())
 }
 
 async fn measure(args: &Args, contenders: &[Contender], connections: usize, asked: Asked) -> Result<(), Failure> {

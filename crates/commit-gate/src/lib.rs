@@ -47,8 +47,9 @@
 //! timer is registered for an answer that is there at once. The body of the answer must be [`Unpin`]; it is moved, and never
 //! boxed.
 //!
-//! Where a layer further in reads the answer [with the same reader](AnswerReport::read_by), as a stream guard does, its word on the
-//! first content is taken: the frame that holds it, which of a whole answer is all there is, is not read twice.
+//! Where a layer further in reads the answer [with the same reader](buttress_core::AnswerReport::read_by), as a stream guard
+//! does, its word on the first content is taken: the frame that holds it, which of a whole answer is all there is, is not read
+//! twice.
 //!
 //! # Example
 //!

@@ -29,6 +29,10 @@ struct Args {
 
 type Failure = stack::BuildError;
 
+/// Most of what a request allocates is small and gone with it, which this one is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
