@@ -46,6 +46,7 @@ struct Whence {
     scope: Scope,
     class: u64,
     sender: u64,
+    principal: Option<u64>,
 }
 
 // === impl ByMeaning ===
@@ -188,9 +189,6 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
                 None => None,
             };
             equal.push(judged);
-            if judged == Some(true) {
-                break;
-            }
         }
         let question = whence.question(&text, &vector);
         let mut memory = self.memory();
@@ -211,10 +209,14 @@ impl Whence {
     fn of(question: &Asked) -> Self {
         // The first mark is the tenant's, the next one the model's, if there is one.
         let number = |at: usize| question.marks.get(at).map_or(0, crate::Mark::number);
-        Self { scope: question.scope(), class: number(1), sender: number(0) }
+        Self { scope: question.scope(), class: number(1), sender: number(0), principal: question.principal }
     }
 
     const fn question<'a>(&self, text: &'a Text, vector: &'a [f32]) -> Question<'a> {
-        Question::new(*self.scope.as_bytes(), text, vector).class(self.class).sender(self.sender)
+        let question = Question::new(*self.scope.as_bytes(), text, vector).class(self.class).sender(self.sender);
+        match self.principal {
+            Some(principal) => question.principal(principal),
+            None => question,
+        }
     }
 }
