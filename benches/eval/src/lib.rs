@@ -5,11 +5,13 @@
 
 mod data;
 mod report;
+mod scene;
 mod stream;
 
 pub use self::data::{Data, DataError};
 pub use self::report::{Wilson, table};
-pub use self::stream::{Outcome, Run};
+pub use self::scene::{Kind, Scene};
+pub use self::stream::{Noise, Outcome, Run};
 
 use buttress_semantic_cache::Lexical;
 

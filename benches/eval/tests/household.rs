@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use buttress_semantic_cache::{ErrorBound, Policy};
-use eval_cache::{Data, Outcome, Run, Wilson, embed};
+use eval_cache::{Data, Kind, Noise, Outcome, Run, Scene, Wilson, embed};
 
 /// How people wrap the same question.
 const WRAPS: [(&str, &str); 6] =
@@ -19,7 +19,9 @@ fn wrapped() -> Data {
 }
 
 fn run(data: &Data, policy: &Policy, noise: f64) -> Vec<Outcome> {
-    (1..=3).map(|seed| Run { policy: policy.clone(), seed, noise }.over(data)).collect()
+    let scene = Scene::new(data, Kind::Shuffled);
+    let judge = Noise { yes: noise, no: noise };
+    (1..=3).map(|seed| Run { judge, ..Run::new(policy.clone(), seed) }.over(&scene)).collect()
 }
 
 #[test]
@@ -46,9 +48,11 @@ fn the_guards_keep_a_low_threshold_from_most_errors() {
 
 #[test]
 fn the_same_seed_gives_the_same_outcome() {
-    let data = data();
+    let data = wrapped();
     let policy = Policy::error_bound(ErrorBound::new(0.05).expect("it is in range"));
-    let run = |seed| Run { policy: policy.clone(), seed, noise: 0.1 }.over(&data);
+    let scene = Scene::new(&data, Kind::Shuffled);
+    let judge = Noise { yes: 0.1, no: 0.1 };
+    let run = |seed| Run { judge, ..Run::new(policy.clone(), seed) }.over(&scene);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2), "another seed is another stream");
 }

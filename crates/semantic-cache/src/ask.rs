@@ -13,6 +13,7 @@ pub struct Asked {
     pub(crate) scope: Scope,
     pub(crate) text: Option<Box<str>>,
     pub(crate) marks: Vec<Mark>,
+    pub(crate) principal: Option<u64>,
     pub(crate) shape: Shape,
     pub(crate) ttl: Option<Duration>,
     pub(crate) freshness: Option<Freshness>,
@@ -85,6 +86,14 @@ impl Asked {
     #[must_use]
     pub const fn shaped(mut self, shape: Shape) -> Self {
         self.shape = shape;
+        self
+    }
+
+    /// Says which of several principals asks, where they share answers: by an opaque fingerprint of the user or the key. An answer found by
+    /// its meaning is given to another one only after [enough](crate::Policy::min_principals) had it of their own.
+    #[must_use]
+    pub const fn asked_by(mut self, principal: u64) -> Self {
+        self.principal = Some(principal);
         self
     }
 
@@ -174,6 +183,7 @@ impl Asking {
             scope,
             text,
             marks,
+            principal: None,
             shape: Shape::default(),
             ttl: None,
             freshness: None,

@@ -60,6 +60,7 @@ struct Whence {
     scope: Scope,
     class: u64,
     sender: u64,
+    principal: Option<u64>,
 }
 
 // === impl ByMeaning ===
@@ -188,7 +189,8 @@ where
             Lesson::Asked(taught) => {
                 let Taught { key, scope, class, sender, text, vector, .. } = &*taught;
                 let text = Text::read(text);
-                let whence = Whence { scope: *scope, class: *class, sender: *sender };
+                // Who vouches for an answer elsewhere is not told: here it takes as many again.
+                let whence = Whence { scope: *scope, class: *class, sender: *sender, principal: None };
                 self.0.memory().semantic.insert(&whence.question(&text, vector), *key);
             }
             Lesson::Judged { key, right, served } => drop(self.0.memory().semantic.judged(&key, right, served)),
@@ -264,9 +266,6 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
             };
             equal.push(judged);
             self.tally.judged(served, judged);
-            if judged == Some(true) {
-                break;
-            }
         }
         let question = whence.question(&text, &vector);
         let mut memory = self.memory();
@@ -307,10 +306,14 @@ impl Whence {
     fn of(question: &Asked) -> Self {
         // The first mark is the tenant's, the next one the model's, if there is one.
         let number = |at: usize| question.marks.get(at).map_or(0, crate::Mark::number);
-        Self { scope: question.scope(), class: number(1), sender: number(0) }
+        Self { scope: question.scope(), class: number(1), sender: number(0), principal: question.principal }
     }
 
     const fn question<'a>(&self, text: &'a Text, vector: &'a [f32]) -> Question<'a> {
-        Question::new(*self.scope.as_bytes(), text, vector).class(self.class).sender(self.sender)
+        let question = Question::new(*self.scope.as_bytes(), text, vector).class(self.class).sender(self.sender);
+        match self.principal {
+            Some(principal) => question.principal(principal),
+            None => question,
+        }
     }
 }

@@ -24,7 +24,8 @@
 //!    from the cache has cost nothing, and says so in its [`AnswerReport`](buttress_core::AnswerReport), whatever its own words tell
 //!    of what it once cost.
 //! 9. A [`Meaning`] finds questions that mean the same, within the same [`Scope`]. A call waits for it no longer than its
-//!    [patience](SemanticCacheLayer::patience); then the two run side by side.
+//!    [patience](SemanticCacheLayer::patience); then the two run side by side. Where principals [share](Asked::asked_by) a scope,
+//!    [several](Policy::min_principals) must have had an answer of their own before others are given it.
 //!
 //! 10. Replicas can share all of it by way of Redis (feature `redis`): answers, what is forgotten, questions that mean the same, and what
 //!     was learned of them. See `SharedAnswers`. What is not in local memory is looked for there, for a bounded time; a Redis that does not

@@ -1,6 +1,7 @@
 //! When to serve what was answered to a similar question.
 
 mod bound;
+mod budget;
 mod evidence;
 mod features;
 mod fit;
@@ -16,7 +17,8 @@ pub use self::risk::Risk;
 pub use self::snapshot::SnapshotError;
 
 pub(crate) use self::features::{Candidate, Features, Record, Rival, Surroundings, vote};
-pub(crate) use self::learner::{Fitted, Learner, Refit};
+pub(crate) use self::fit::chance;
+pub(crate) use self::learner::{DOUBTFUL, EXPLORED, Fitted, Learner, Refit};
 
 /// When an answer is served again to a question that is not the same.
 ///
@@ -27,6 +29,8 @@ pub(crate) use self::learner::{Fitted, Learner, Refit};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub(crate) mode: Mode,
+    /// How many principals must have had an answer before others have it.
+    pub(crate) principals: usize,
 }
 
 /// The two ways.
@@ -40,8 +44,9 @@ pub(crate) enum Mode {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorBound {
     pub(crate) target: f64,
+    pub(crate) per_hit: bool,
     pub(crate) audits: f64,
-    pub(crate) judged: f64,
+    pub(crate) comparisons: f64,
     pub(crate) vetoes: Guards,
     pub(crate) window: usize,
     pub(crate) share: f64,
@@ -68,7 +73,25 @@ impl Policy {
     /// Refuses a similarity below 0.8, above 1, and one that is no number.
     pub fn threshold(similarity: f32) -> Result<Self, PolicyError> {
         in_range("similarity", f64::from(similarity), 0.8, 1.0)?;
-        Ok(Self { mode: Mode::Threshold { similarity, vetoes: Guards::ALL } })
+        Ok(Self::of(Mode::Threshold { similarity, vetoes: Guards::ALL }))
+    }
+
+    /// Sets of how many principals the own answers must have been equal before a principal that is none of them is given the answer:
+    /// 2, of 1 to 16. One is enough means that whoever asks first speaks for all.
+    ///
+    /// It holds where a question says [who asks](crate::Question::principal). A principal is always given what its own answer
+    /// was equal to.
+    ///
+    /// # Errors
+    ///
+    /// Refuses none, and more than 16.
+    pub fn min_principals(self, principals: usize) -> Result<Self, PolicyError> {
+        in_range("min_principals", f64::from(u32::try_from(principals).unwrap_or(u32::MAX)), 1.0, 16.0)?;
+        Ok(Self { principals, ..self })
+    }
+
+    const fn of(mode: Mode) -> Self {
+        Self { mode, principals: 2 }
     }
 
     /// The guards that forbid to serve.
@@ -82,14 +105,14 @@ impl Policy {
     /// Serves so that at most a share of requests is answered wrongly, as far as judged answers can tell.
     #[must_use]
     pub const fn error_bound(error_bound: ErrorBound) -> Self {
-        Self { mode: Mode::ErrorBound(error_bound) }
+        Self::of(Mode::ErrorBound(error_bound))
     }
 }
 
 impl Default for Policy {
     /// A threshold of 0.95.
     fn default() -> Self {
-        Self { mode: Mode::Threshold { similarity: CAUTIOUS, vetoes: Guards::ALL } }
+        Self::of(Mode::Threshold { similarity: CAUTIOUS, vetoes: Guards::ALL })
     }
 }
 
@@ -106,7 +129,21 @@ impl ErrorBound {
     /// Refuses a rate out of that range.
     pub fn new(max_error_rate: f64) -> Result<Self, PolicyError> {
         in_range("max_error_rate", max_error_rate, 0.001, 0.2)?;
-        Ok(Self { target: max_error_rate, audits: 0.05, judged: 1.0, vetoes: Self::VETOES, window: 6000, share: 0.25 })
+        Ok(Self {
+            target: max_error_rate,
+            per_hit: false,
+            audits: 0.05,
+            comparisons: 0.5,
+            vetoes: Self::VETOES,
+            window: 12_000,
+            share: 0.25,
+        })
+    }
+
+    /// Counts wrong answers per answer that is served, instead of per request. It is stricter, the more so the fewer are served.
+    #[must_use]
+    pub const fn per_hit(self) -> Self {
+        Self { per_hit: true, ..self }
     }
 
     /// Sets the share of served answers that are checked, about: 0.05. What was served with less confidence is checked more often.
@@ -121,14 +158,17 @@ impl ErrorBound {
         Ok(Self { audits: share, ..self })
     }
 
-    /// Sets the share of misses whose fresh answer is compared with those of similar questions: 1, which is all.
+    /// Sets how many answers are compared per request, at most on average: 0.5. Fresh answers are compared with those of similar
+    /// questions, the likeliest first, and served ones with fresh ones when they are checked.
+    ///
+    /// Some 2000 more are compared at the beginning. With fewer the policy gathers more slowly what belongs together.
     ///
     /// # Errors
     ///
-    /// Refuses a share below 0.01 and above 1.
-    pub fn judged(self, share: f64) -> Result<Self, PolicyError> {
-        in_range("judged", share, 0.01, 1.0)?;
-        Ok(Self { judged: share, ..self })
+    /// Refuses less than 0.05 and more than 3.
+    pub fn comparisons(self, per_request: f64) -> Result<Self, PolicyError> {
+        in_range("comparisons", per_request, 0.05, 3.0)?;
+        Ok(Self { comparisons: per_request, ..self })
     }
 
     /// Sets the guards that forbid to serve, whatever was learned: [`ErrorBound::VETOES`]. The others are evidence.
@@ -137,7 +177,7 @@ impl ErrorBound {
         Self { vetoes, ..self }
     }
 
-    /// Sets how many requests are remembered: 6000. What is older is forgotten, so that the policy follows its traffic.
+    /// Sets how many requests are remembered: 12,000. What is older is forgotten, so that the policy follows its traffic.
     ///
     /// # Errors
     ///

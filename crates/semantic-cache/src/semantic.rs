@@ -30,7 +30,8 @@ pub use self::question::{Bounds, Question};
 /// 4. [`Semantic::due`] gives work to do without the lock; its result is taken by [`Semantic::install`].
 ///
 /// Questions of different scopes never meet. Experience is shared by all scopes of a class: it holds numbers only, and no sender has
-/// more than a quarter of its weight, as far as there are others.
+/// more than a quarter of its weight, as far as there are others. What others are served holds without the word of any one of them.
+/// In a scope that several [principals](Question::principal) share, none is given what only one other was told.
 ///
 /// # Example
 ///
@@ -74,7 +75,8 @@ pub enum Settled<A> {
     Joined(A),
     /// It is remembered with its fresh answer.
     Inserted,
-    /// It is not remembered: there was no fresh answer, or one that was served was right, or there was no room.
+    /// It is not remembered: there was no fresh answer, or one that was served was right, or there was no room, or it may mean the same
+    /// as what it was not compared with.
     Nothing,
 }
 
@@ -108,7 +110,7 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
     pub fn decide(&mut self, question: &Question<'_>, rng: &mut impl Rng) -> Decision<A> {
         let mut found = std::mem::take(&mut self.found);
         self.store.nearest(&question.scope, question.vector, NEIGHBOURS, &mut found);
-        let near = candidates(&self.store, question, &found, self.policy.vetoes());
+        let near = candidates(&self.store, question, &found, &self.policy);
         self.found = found;
         let decision = match &self.policy.mode {
             &Mode::Threshold { similarity, vetoes } => {
@@ -137,8 +139,8 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
         fresh: Option<A>,
         equal: &[Option<bool>],
     ) -> Settled<A> {
-        let Ticket { scope, class, number, served, compared, stands_for } = ticket;
-        let mut joined = None;
+        let Ticket { scope, class, number, served, compared, stands_for, untried, doubtful } = ticket;
+        let mut joined = None::<u64>;
         let verdicts = compared.iter().zip(equal).filter_map(|(compared, equal)| Some((compared, (*equal)?)));
         for (compared, right) in verdicts {
             self.store.judged(compared.group, &scope, compared.slot, right, served);
@@ -146,10 +148,17 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
                 && let Some(learner) = self.learners.get_mut(&class)
             {
                 learner.judge(number, right, stands_for);
+                if untried && !right {
+                    learner.found_wrong(stands_for);
+                }
             }
-            if right {
-                joined = Some(compared.group);
-                break;
+            if let Some(principal) = question.principal.filter(|_| right) {
+                self.store.vouch(compared.group, principal);
+            }
+            match joined {
+                Some(first) => self.store.compared(first, compared.group, right),
+                None if right => joined = Some(compared.group),
+                None => {}
             }
         }
         match joined {
@@ -161,6 +170,8 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
             Some(_) => Settled::Nothing,
             // A served answer that nobody found wrong stands.
             None if served && equal.first() != Some(&Some(false)) => Settled::Nothing,
+            // What may have a twin is not remembered beside it: two groups for one answer would speak against each other.
+            None if doubtful => Settled::Nothing,
             None if fresh.is_some() && self.store.insert(None, fresh, question) => Settled::Inserted,
             None => Settled::Nothing,
         }
@@ -231,7 +242,7 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
     #[must_use]
     pub fn cut(&self, class: u64) -> Option<f64> {
         let fitted = self.learners.get(&self.class(class))?.fitted()?;
-        Some(fitted.cut(0))
+        Some(fitted.common_cut())
     }
 
     /// Returns how often answers of a class are wrong that are served, as far as something was learned.

@@ -50,6 +50,8 @@ pub struct Text {
     /// What is said of each class: the class, and the members as bits.
     marks: Box<[(u8, u32)]>,
     denials: u8,
+    /// What follows each denial, sorted.
+    denied: Box<[u64]>,
     readable: bool,
     rest: Option<u64>,
 }
@@ -58,6 +60,8 @@ pub struct Text {
 struct Word {
     stem: u64,
     is_content: bool,
+    /// One does it to another, though it carries little meaning: to tell, to help.
+    acts: bool,
 }
 
 /// How many words two texts have in common, for those that learn from it.
@@ -95,6 +99,7 @@ impl Text {
             undone: sorted(read.undone),
             marks: read.marks.into(),
             denials: read.denials,
+            denied: sorted(read.denied),
             readable: latin && (read.english || tokens.len() < 4),
             rest,
         }
@@ -112,13 +117,12 @@ impl Text {
         let alike = self.content == other.content;
         guard(Guard::Length, self.rest != other.rest);
         guard(Guard::Language, !(self.readable && other.readable) && self.words != other.words);
-        guard(Guard::Polarity, self.denials != other.denials || self.undoes(other) || other.undoes(self));
+        let denies_other = self.denials != other.denials || (alike && self.denied != other.denied);
+        guard(Guard::Polarity, denies_other || self.undoes(other) || other.undoes(self));
         guard(Guard::Name, self.names_more_than(other) || other.names_more_than(self));
         guard(Guard::Slot, self.substitutes(other));
-        guard(
-            Guard::Order,
-            alike && self.governed != other.governed && !self.content_in_order().eq(other.content_in_order()),
-        );
+        let reordered = alike && !self.content_in_order().eq(other.content_in_order());
+        guard(Guard::Order, reordered && (self.governed != other.governed || self.turns_round(other)));
         match Numbers::compare(&self.numbers, &other.numbers) {
             Numbers::Same => {}
             Numbers::Reordered => guard(Guard::Order, true),
@@ -155,6 +159,7 @@ impl Text {
             + size_of_val(&*self.governed)
             + size_of_val(&*self.numbers)
             + size_of_val(&*self.names)
+            + size_of_val(&*self.denied)
             + size_of_val(&*self.undone)
             + size_of_val(&*self.marks)
     }
@@ -177,6 +182,21 @@ impl Text {
 
     fn content_in_order(&self) -> impl Iterator<Item = u64> {
         self.words.iter().filter(|word| word.is_content).map(|word| word.stem)
+    }
+
+    /// Whether two words have changed sides of a third one: who does it to whom.
+    fn turns_round(&self, other: &Self) -> bool {
+        let acting = |text: &Self| -> Vec<u64> {
+            text.words.iter().filter(|word| word.is_content || word.acts).map(|word| word.stem).collect()
+        };
+        let (mine, theirs) = (acting(self), acting(other));
+        let place = |word| theirs.iter().position(|&other| other == word);
+        // For each word, where the other text has it.
+        let places: Vec<usize> = mine.into_iter().filter_map(place).collect();
+        (1..places.len()).any(|middle| {
+            let (before, after) = (&places[..middle], &places[middle + 1..]);
+            before.iter().any(|&at| at > places[middle]) && after.iter().any(|&at| at < places[middle])
+        })
     }
 
     /// Whether it has "uninstall" where the other has "install".

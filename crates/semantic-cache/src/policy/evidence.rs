@@ -35,6 +35,9 @@ pub(super) struct Judged {
     pub(super) stands_for: f32,
 }
 
+/// In how many parts evidence is cut, to score each by what the others teach.
+pub(super) const FOLDS: usize = 4;
+
 /// No judgement stands for more when weights are learned: one lucky audit must not turn them.
 const STANDS_FOR_AT_MOST: f32 = 5.0;
 
@@ -101,22 +104,45 @@ impl Evidence {
         self.senders.iter().filter_map(|sender| weights.get(sender)).sum()
     }
 
+    /// Senders who have a tenth of all weight and more: ten at most.
+    pub(super) fn heavy(&self, weights: &HashMap<u64, f64>) -> Vec<u64> {
+        let mut sums: HashMap<u64, f64> = HashMap::new();
+        for sender in &self.senders {
+            if let Some(&weight) = weights.get(sender) {
+                *sums.entry(*sender).or_default() += weight;
+            }
+        }
+        let least = 0.1 * sums.values().sum::<f64>();
+        let mut heavy: Vec<u64> = sums.into_iter().filter(|&(_, sum)| sum >= least).map(|(sender, _)| sender).collect();
+        heavy.sort_unstable();
+        heavy
+    }
+
     /// The judged candidates to learn from.
     pub(super) fn examples<'a>(&'a self, weights: &'a HashMap<u64, f64>) -> Vec<Example<'a>> {
         let of = |record: &'a Record| {
             let judged = record.judged?;
             let weight = weights.get(&record.sender)? * f64::from(judged.stands_for.min(STANDS_FOR_AT_MOST));
-            Some(Example { features: &record.features, right: judged.right, weight })
+            Some(Example { features: &record.features, right: judged.right, weight, fold: record.fold() })
         };
         self.records.iter().filter_map(of).collect()
     }
 
-    /// All candidates as `model` scores them.
-    pub(super) fn scored(&self, model: &Model, weights: &HashMap<u64, f64>) -> Vec<Scored> {
+    /// All candidates, each as the model of its fold scores it.
+    pub(super) fn scored(&self, folds: &[Model; FOLDS], weights: &HashMap<u64, f64>) -> Vec<Scored> {
         let of = |record: &Record| {
             let wrong = record.judged.map(|judged| !judged.right);
-            Some(Scored { score: model.score(&record.features), weight: *weights.get(&record.sender)?, wrong })
+            let score = folds[record.fold()].score(&record.features);
+            Some(Scored { score, weight: *weights.get(&record.sender)?, wrong })
         };
         self.records.iter().filter_map(of).collect()
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    fn fold(&self) -> usize {
+        usize::try_from(self.number % FOLDS as u64).unwrap_or(0)
     }
 }

@@ -112,6 +112,11 @@ impl Record {
         }
     }
 
+    pub(crate) const fn join(&mut self, other: Self) {
+        self.right = self.right.saturating_add(other.right);
+        self.wrong = self.wrong.saturating_add(other.wrong);
+    }
+
     fn odds(self) -> f32 {
         ((real(self.right) + 1.0) / (real(self.wrong) + 0.5)).ln()
     }

@@ -1,5 +1,6 @@
 //! Logistic regression.
 
+use super::evidence::FOLDS;
 use super::features::{COUNT, Features};
 
 /// How much each measurement says about whether a candidate is right.
@@ -16,10 +17,13 @@ pub(super) struct Example<'a> {
     pub(super) features: &'a Features,
     pub(super) right: bool,
     pub(super) weight: f64,
+    /// Which part of the examples it is in, when some are left out.
+    pub(super) fold: usize,
 }
 
 const WIDTH: usize = COUNT + 1;
 const STEPS: usize = 12;
+const STEPS_AGAIN: usize = 4;
 const RIDGE: f64 = 1.0;
 /// The constant term is as good as free.
 const RIDGE_OF_CONSTANT: f64 = 1e-3;
@@ -32,9 +36,26 @@ impl Model {
     /// Finds the weights that explain `examples` best, by Newton's method, with a penalty on their squares.
     pub(super) fn fit(examples: &[Example<'_>]) -> Self {
         let (means, scales) = standard(examples);
-        let mut model = Self { weights: [0.0; WIDTH], means, scales };
+        Self { weights: [0.0; WIDTH], means, scales }.fitted_to(examples, STEPS)
+    }
+
+    /// The same, of examples that are most of those it was fitted to.
+    fn refit(&self, examples: &[Example<'_>]) -> Self {
+        self.clone().fitted_to(examples, STEPS_AGAIN)
+    }
+
+    /// Models of which each has not seen one fold.
+    pub(super) fn folds(&self, examples: &[Example<'_>]) -> [Self; FOLDS] {
+        std::array::from_fn(|fold| {
+            let others: Vec<Example<'_>> = examples.iter().filter(|example| example.fold != fold).copied().collect();
+            self.refit(&others)
+        })
+    }
+
+    fn fitted_to(self, examples: &[Example<'_>], steps: usize) -> Self {
+        let mut model = self;
         let rows: Vec<Row> = examples.iter().map(|example| model.row(example.features)).collect();
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             let (gradient, hessian) = model.slope(examples, &rows);
             let step = solve(hessian, gradient);
             let mut longest = 0.0_f64;
@@ -149,8 +170,10 @@ mod tests {
                 (features, right)
             })
             .collect();
-        let examples: Vec<Example<'_>> =
-            examples.iter().map(|(features, right)| Example { features, right: *right, weight: 1.0 }).collect();
+        let examples: Vec<Example<'_>> = examples
+            .iter()
+            .map(|(features, right)| Example { features, right: *right, weight: 1.0, fold: 0 })
+            .collect();
         let model = Model::fit(&examples);
         let agreed = examples.iter().filter(|example| (model.score(example.features) > 0.0) == example.right).count();
         assert!(agreed > 1850, "{agreed}");
@@ -160,7 +183,7 @@ mod tests {
     #[test]
     fn odd_measurements_and_one_sided_examples_give_finite_scores() {
         let features = Features([f32::MAX; COUNT]);
-        let model = Model::fit(&[Example { features: &features, right: true, weight: 1.0 }]);
+        let model = Model::fit(&[Example { features: &features, right: true, weight: 1.0, fold: 0 }]);
         assert!(model.score(&features).is_finite());
         assert!(model.score(&Features([f32::NAN; COUNT])) < -1e300);
     }

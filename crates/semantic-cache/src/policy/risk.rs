@@ -1,13 +1,12 @@
 //! How often answers are wrong that are served, as far as is known.
 
-use super::bound;
 use super::learner::Learner;
 
-/// How often answers are wrong that a policy serves, as far as is known of the requests in its window.
+/// How often answers are wrong that a policy serves, as it was known when it learned last.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Risk {
-    /// The share of requests that is answered wrongly, by the best guess.
+    /// The share that is wrong, by the best guess: of requests, or [of what is served](crate::ErrorBound::per_hit).
     pub estimate: f64,
     /// What it is at most, with a certainty of 95 %.
     pub upper_bound: f64,
@@ -24,22 +23,18 @@ pub struct Risk {
 // === impl Learner ===
 
 impl Learner {
-    /// Returns how often it is wrong, once something was learned. Takes about a millisecond.
+    /// Returns how often it is wrong, once something was learned.
     pub(crate) fn risk(&self) -> Option<Risk> {
-        let (fitted, evidence, settings) = (self.fitted()?, &self.evidence, self.settings());
-        let weights = evidence.weights(settings.share);
-        let mut scored = evidence.scored(fitted.model(), &weights);
-        let cut = fitted.cut(0);
-        let (wrong, most) = bound::wrong_from(&mut scored, cut);
-        let requests = evidence.requests(&weights).max(1.0);
-        let (right_ones, wrong_ones) = evidence.judged();
+        let (boundary, settings) = (self.fitted()?.boundary(), self.settings());
+        let (wrong, most) = boundary.expected;
+        let (right_ones, wrong_ones) = self.evidence.judged();
         Some(Risk {
-            estimate: wrong / requests,
-            upper_bound: most / requests,
+            estimate: wrong / boundary.of.max(1.0),
+            upper_bound: most / boundary.of.max(1.0),
             budget: settings.target,
-            requests: evidence.senders.len() as u64,
+            requests: self.evidence.senders.len() as u64,
             judged: (right_ones + wrong_ones) as u64,
-            cut,
+            cut: boundary.cut,
         })
     }
 }

@@ -5,8 +5,7 @@ use std::hash::Hash;
 use super::Question;
 use super::store::Store;
 use crate::index::{Neighbour, Slot};
-use crate::policy::{Candidate, Features, Rival, Surroundings, vote};
-use crate::text::Guards;
+use crate::policy::{Candidate, Features, Policy, Rival, Surroundings, vote};
 
 /// A group of questions near to the one that was asked.
 #[derive(Clone, Debug)]
@@ -17,6 +16,7 @@ pub(super) struct Near {
     pub(super) candidate: Candidate,
     pub(super) features: Features,
     pub(super) quarantined: bool,
+    pub(super) vouched: bool,
 }
 
 /// How many neighbours are looked at.
@@ -27,8 +27,9 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
     store: &Store<A>,
     question: &Question<'_>,
     found: &[Neighbour],
-    vetoes: Guards,
+    policy: &Policy,
 ) -> Vec<Near> {
+    let vetoes = policy.vetoes();
     let mut near: Vec<Near> = Vec::new();
     let mut around = Surroundings { count: 0, groups: 0, votes: 0.0, last: 0.0 };
     for &Neighbour { slot, similarity } in found {
@@ -61,8 +62,14 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
             guards: question.text.compare(&entry.text),
             overlap: question.text.overlap(&entry.text),
         };
-        let quarantined = group.quarantined;
-        near.push(Near { group: entry.group, slot, candidate, features: Features::NONE, quarantined });
+        near.push(Near {
+            group: entry.group,
+            slot,
+            candidate,
+            features: Features::NONE,
+            quarantined: group.quarantined,
+            vouched: group.is_vouched_for(question.principal, policy.principals),
+        });
     }
     around.groups = u32::try_from(near.len()).unwrap_or(u32::MAX);
     for at in 0..near.len() {

@@ -25,6 +25,10 @@ pub enum Reason {
     Quarantined,
     /// The caller asked for more similarity.
     BelowCaller,
+    /// Too few principals had this answer of their own.
+    Unvouched,
+    /// As many answers as are allowed were wrong already, as far as can be told.
+    Spent,
 }
 
 /// What is decided of a question. Its `Display` is made for a header that a trusted caller may see, and holds no text.
@@ -51,6 +55,10 @@ pub struct Ticket {
     pub(super) compared: Vec<Compared>,
     /// For how many requests a judgement of the first candidate stands.
     pub(super) stands_for: f32,
+    /// Whether it is served without experience of how often that is wrong.
+    pub(super) untried: bool,
+    /// Whether it is likely another way to ask for a known answer that it is not compared with.
+    pub(super) doubtful: bool,
 }
 
 /// A candidate that a fresh answer is compared with.
@@ -66,7 +74,7 @@ pub(super) struct Compared {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Similar,
         Self::Learned,
         Self::Unknown,
@@ -75,6 +83,8 @@ impl Reason {
         Self::Vetoed,
         Self::Quarantined,
         Self::BelowCaller,
+        Self::Unvouched,
+        Self::Spent,
     ];
 
     /// Returns its name, for labels of metrics and fields of events.
@@ -89,6 +99,8 @@ impl Reason {
             Self::Vetoed => "vetoed",
             Self::Quarantined => "quarantined",
             Self::BelowCaller => "below-caller",
+            Self::Unvouched => "unvouched",
+            Self::Spent => "spent",
         }
     }
 }
@@ -108,7 +120,8 @@ impl<A> Decision<A> {
         self.answer.as_ref()
     }
 
-    /// Returns the answers that a fresh one is to be compared with, in this order, until one is equal.
+    /// Returns the answers that a fresh one is to be compared with, in this order. Answers that are both equal to fresh ones become one
+    /// in time.
     ///
     /// Of a miss, those of the likeliest candidates. Of an answer that is served, this one, if it is to be checked behind the
     /// caller's back; nothing if not.

@@ -21,6 +21,7 @@ pub struct Question<'a> {
     pub(super) scope: [u8; 32],
     pub(super) class: u64,
     pub(super) sender: u64,
+    pub(super) principal: Option<u64>,
     pub(super) text: &'a Text,
     pub(super) vector: &'a [f32],
     pub(super) least: f32,
@@ -40,7 +41,7 @@ impl<'a> Question<'a> {
     /// Creates a question in a scope: what it says, and the vector of it.
     #[must_use]
     pub const fn new(scope: [u8; 32], text: &'a Text, vector: &'a [f32]) -> Self {
-        Self { scope, class: 0, sender: 0, text, vector, least: 0.0 }
+        Self { scope, class: 0, sender: 0, principal: None, text, vector, least: 0.0 }
     }
 
     /// Sets whose experience counts: a fingerprint of the route or the model. Experience of one class helps all its scopes.
@@ -53,6 +54,14 @@ impl<'a> Question<'a> {
     #[must_use]
     pub const fn sender(self, sender: u64) -> Self {
         Self { sender, ..self }
+    }
+
+    /// Sets which principal asks: a fingerprint of the user or the key, opaque here. It is for scopes that several principals share:
+    /// an answer is given to another one only after [enough](crate::Policy::min_principals) had it of their own. Without it, all
+    /// who ask in a scope are one.
+    #[must_use]
+    pub const fn principal(self, principal: u64) -> Self {
+        Self { principal: Some(principal), ..self }
     }
 
     /// Sets the similarity that the caller asks for at least. It makes the policy stricter, never laxer.

@@ -1,5 +1,7 @@
 //! Questions by scope, and the answers they belong to. Bounded.
 
+mod twins;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -24,6 +26,8 @@ pub(super) struct Store<A> {
     entries: usize,
     bytes: usize,
     next_group: u64,
+    /// Groups whose answers were both equal to a fresh one, and how often.
+    twins: HashMap<(u64, u64), usize>,
     pub(super) evicted: u64,
     pub(super) refused: u64,
 }
@@ -55,10 +59,24 @@ pub(super) struct Group<A> {
     pub(super) slots: Vec<Slot>,
     pub(super) record: Record,
     pub(super) quarantined: bool,
+    /// Who had this answer of its own, as many as matter.
+    principals: Vec<u64>,
 }
+
+/// No more principals are remembered of an answer.
+const PRINCIPALS: usize = 16;
 
 /// What the maps take for an entry, about.
 const OVERHEAD: usize = 160;
+
+// === impl Group ===
+
+impl<A> Group<A> {
+    /// Whether a principal may have an answer that so many, or itself, had of their own.
+    pub(super) fn is_vouched_for(&self, principal: Option<u64>, least: usize) -> bool {
+        principal.is_none_or(|principal| self.principals.len() >= least || self.principals.contains(&principal))
+    }
+}
 
 // === impl Store ===
 
@@ -74,6 +92,7 @@ impl<A: Clone + Eq + Hash> Store<A> {
             entries: 0,
             bytes: 0,
             next_group: 0,
+            twins: HashMap::new(),
             evicted: 0,
             refused: 0,
         }
@@ -87,6 +106,8 @@ impl<A: Clone + Eq + Hash> Store<A> {
         let inserted = self.add(group, question);
         if !inserted {
             self.refused += 1;
+        } else if let Some(principal) = question.principal {
+            self.vouch(group, principal);
         }
         self.remove_if_empty(group);
         inserted
@@ -135,6 +156,16 @@ impl<A: Clone + Eq + Hash> Store<A> {
         })
     }
 
+    /// Notes that a principal had the answer of a group of its own.
+    pub(super) fn vouch(&mut self, group: u64, principal: u64) {
+        if let Some(Group { principals, .. }) = self.groups.get_mut(&group)
+            && principals.len() < PRINCIPALS
+            && !principals.contains(&principal)
+        {
+            principals.push(principal);
+        }
+    }
+
     /// Notes that somebody says an answer is bad. Returns whether it is known.
     pub(super) fn mark_bad(&mut self, answer: &A) -> bool {
         let group = self.by_answer.get(answer).and_then(|group| self.groups.get_mut(group));
@@ -171,7 +202,8 @@ impl<A: Clone + Eq + Hash> Store<A> {
         if id == next {
             self.next_group += 1;
             let record = Record::default();
-            self.groups.insert(id, Group { answer, scope, slots: Vec::new(), record, quarantined: false });
+            let (slots, principals) = (Vec::new(), Vec::new());
+            self.groups.insert(id, Group { answer, scope, slots, record, quarantined: false, principals });
         }
         id
     }

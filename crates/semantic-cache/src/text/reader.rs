@@ -14,6 +14,8 @@ pub(super) struct Reader {
     pub(super) undone: Vec<u64>,
     pub(super) marks: Vec<(u8, u32)>,
     pub(super) denials: u8,
+    pub(super) denied: Vec<u64>,
+    denies: bool,
     pub(super) english: bool,
     governor: u64,
 }
@@ -26,11 +28,14 @@ impl Reader {
         let fingerprint = fingerprint(stem);
         let is_content = !in_number && !words::is_function(text);
         self.english |= words::is_english(text);
-        self.words.push(Word { stem: fingerprint, is_content });
+        self.words.push(Word { stem: fingerprint, is_content, acts: words::acts(text) });
         if is_content {
             self.content.push(fingerprint);
             self.governed.push(fingerprint.rotate_left(17) ^ self.governor);
             self.governor = 0;
+            if std::mem::take(&mut self.denies) {
+                self.denied.push(fingerprint);
+            }
             if let Some(rest) = words::without_prefix(stem) {
                 self.undone.push(super::token::fingerprint(rest));
             }
@@ -42,6 +47,7 @@ impl Reader {
         }
         if words::denies(text) {
             self.denials = self.denials.saturating_add(1);
+            self.denies = true;
         }
         for mark in words::marks(text) {
             match self.marks.binary_search_by_key(&mark.class, |&(class, _)| class) {

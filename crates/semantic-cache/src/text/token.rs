@@ -127,10 +127,11 @@ fn push(tokens: &mut Vec<Token>, raw: &str, before: &str, begins: bool) {
     if matches!(before, " - " | " − " | " / ") && tokens.last().is_some_and(|last| last.kind == Kind::Digits) {
         tokens.push(Token { text: before.trim().to_owned(), kind: Kind::Symbol, capital: false });
     }
+    let of_zone = tokens.last().is_some_and(|last| matches!(last.text.as_str(), "gmt" | "utc"));
     let negative = ["-", "−"].iter().any(|sign| {
         before
             .strip_suffix(sign)
-            .is_some_and(|rest| rest.ends_with([' ', '(']) || (rest.is_empty() && tokens.is_empty()))
+            .is_some_and(|rest| rest.ends_with([' ', '(']) || (rest.is_empty() && (tokens.is_empty() || of_zone)))
     });
     let mut add = |text: &str, kind| tokens.push(Token { text: text.to_owned(), kind, capital });
     match kind(&text) {

@@ -77,7 +77,7 @@ const CLASSES: &[Class] = &[
     Class(Guard::Opposite, Rule::Apart, "ascending/descending"),
     Class(Guard::Opposite, Rule::Apart, "encourage/discourage"),
     Class(Guard::Opposite, Rule::Apart, "advantages pros benefits/disadvantages cons drawbacks"),
-    Class(Guard::Tense, Rule::Apart, "was were did/is are am do does will shall"),
+    Class(Guard::Tense, Rule::Apart, "was were did had/is are am do does has will shall"),
     Class(Guard::Tense, Rule::ApartAlike, "will shall going/is are am do does"),
     Class(Guard::Question, Rule::ApartAlike, "what which how/who whom whose/where/when/why"),
     Class(Guard::Question, Rule::ApartAlike, "can could may might/should ought/must"),
@@ -200,6 +200,11 @@ pub(super) fn is_function(text: &str) -> bool {
 
 pub(super) fn is_english(text: &str) -> bool {
     LEXICON.get(text).is_some_and(|known| known.english)
+}
+
+/// Whether it is a verb among the words that carry little, which tells who does it to whom.
+pub(super) fn acts(text: &str) -> bool {
+    ["tell", "know", "let", "want", "need", "like", "help", "thank"].contains(&text)
 }
 
 /// The marks of a word.
