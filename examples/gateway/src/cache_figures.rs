@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use buttress_coalesce::CoalesceHandle;
+use buttress_redis::Redis;
 use buttress_semantic_cache::{Bypass, Counts, Miss, Unfit};
 use http::header;
 use serde_json::{Value, json};
@@ -67,6 +68,26 @@ fn measure_coalesced(coalesce: &CoalesceHandle, page: &mut Page) {
 // === impl Kept ===
 
 impl Kept {
+    fn with_replicas(&self, redis: &Redis) -> Value {
+        let counts = self.handle.shared_counts().unwrap_or_default();
+        json!({
+            "redis_connected": redis.status().is_connected(),
+            "follows": counts.follows,
+            "recalled": counts.recalled,
+            "absent": counts.absent,
+            "unavailable": counts.unavailable,
+            "broken": counts.broken,
+            "too_large": counts.too_large,
+            "written": counts.written,
+            "outdated": counts.outdated,
+            "dropped": counts.dropped,
+            "waiting": counts.waiting,
+            "heard": counts.heard,
+            "gaps": counts.gaps,
+            "forgetting": counts.forgetting,
+        })
+    }
+
     fn status(&self) -> Value {
         let (counts, gone, saved) = (self.handle.counts(), self.handle.gone(), self.ledger.saved());
         let missed: Value = Miss::ALL.map(|why| (why.as_str(), self.handle.missed_for(why))).into_iter().collect();
@@ -118,6 +139,7 @@ impl Kept {
             },
             "rules": rules.into_iter().collect::<Value>(),
             "meaning": self.meanings.as_ref().map(Meanings::status),
+            "replicas": self.replicas.as_ref().map(|(_, redis)| self.with_replicas(redis)),
         })
     }
 

@@ -80,6 +80,9 @@ pub struct Config {
     /// The key of the embedder, once it was looked up.
     #[serde(skip)]
     pub(crate) embedder_key: Option<HeaderValue>,
+    /// How the Redis is reached where answers are shared, once that was looked up.
+    #[serde(skip)]
+    pub(crate) cache_access: Option<Access>,
 }
 
 // === impl Config ===
@@ -105,6 +108,7 @@ impl Default for Config {
             tenants: Vec::new(),
             targets: Vec::new(),
             embedder_key: None,
+            cache_access: None,
         }
     }
 }
@@ -179,14 +183,16 @@ impl Config {
         book.transpose().map_err(|(key, says)| ConfigError::of_environment(key, says))
     }
 
-    /// Looks up the key of the embedder, where there is one, by `variable`.
+    /// Looks up what the cache needs, by `variable`: the key of the embedder, where there is one, and how Redis is reached.
     ///
     /// # Errors
     ///
-    /// Fails if the variable is not set, or does not hold what a header can carry. The error never shows the key.
+    /// Fails if a variable is not set, or does not hold what it must, or if a file cannot be read. The error never shows a key.
     pub fn keyed(mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let fault = |says| ConfigError::of_environment("cache.embedder.api_key_env".to_owned(), says);
-        self.embedder_key = self.cache.embedder.key(variable).map_err(fault)?;
+        self.embedder_key = self.cache.embedder.key(&variable).map_err(fault)?;
+        let access = self.cache.redis.as_ref().map(|redis| redis.access("cache.redis", &variable)).transpose();
+        self.cache_access = access.map_err(|(key, says)| ConfigError::of_environment(key, says))?;
         Ok(self)
     }
 

@@ -103,6 +103,24 @@ impl Operator {
         self.callers.as_ref().and_then(Limiting::sharing)
     }
 
+    /// Returns the work that the cache needs whose answers replicas share, where they do. It is to be spawned once.
+    #[must_use]
+    pub fn sharing_answers(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (layer, _) = self.shares.cache.as_ref()?.replicas.as_ref()?;
+        Some(layer.sharing())
+    }
+
+    /// Completes when the answers of other replicas can be had; at once where none are shared.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn following(&self) {
+        if let Some(kept) = &self.shares.cache {
+            kept.handle.following().await;
+        }
+    }
+
     /// Puts `upstreams` in the place of the targets that were. What is known of one of the same name stays known; requests
     /// and streams under way go on.
     ///

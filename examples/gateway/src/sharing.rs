@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use axum::body::Body as AxumBody;
 use buttress_coalesce::{CoalesceHandle, CoalesceLayer, Joined, WholeRequest};
-use buttress_core::{BoxError, ByExtension, Payload, TransportError, Usage};
+use buttress_core::{BoxError, ByExtension, Label, Payload, TransportError, Usage};
+use buttress_redis::Redis;
 use buttress_semantic_cache::{
-    Admit, Ask, Asked, Asking, Bypass, CacheHandle, CacheOutcome, Draft, SemanticCacheLayer, Stored, Unfit,
-    llm::Conversations,
+    Admit, Ask, Asked, Asking, Bypass, CacheHandle, CacheOutcome, Draft, KeyRing, SemanticCacheLayer, SharedAnswers,
+    Stored, Unfit, llm::Conversations,
 };
 use bytes::Bytes;
 use http::{Extensions, HeaderName, Request, Response, header};
 use http_body::Body;
+use tokio::runtime::Handle;
 use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
-    config::{CacheConfig, CacheMode, CoalesceConfig, Config},
+    config::{CacheConfig, CacheMode, CoalesceConfig, Config, ConfigError, KeyHash},
     ledger::{Ledger, Told},
     meaning::Meanings,
     rules::{Holder, Rules, Treatment, freshness},
@@ -24,7 +26,7 @@ use crate::{
     unasked::without_usage,
 };
 
-type CacheLayer = SemanticCacheLayer<ByExtension<Holder>, Asks>;
+pub(crate) type CacheLayer = SemanticCacheLayer<ByExtension<Holder>, Asks>;
 pub(crate) type Coalescing = CoalesceLayer<ByExtension<Whose>>;
 
 /// What is below the limits of callers, where answers are shared.
@@ -48,6 +50,8 @@ pub(crate) struct Kept {
     pub(crate) rules: Rules,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) meanings: Option<Meanings>,
+    /// The layer, where replicas share its answers, and their Redis.
+    pub(crate) replicas: Option<(CacheLayer, Redis)>,
 }
 
 /// What an operator sees of them.
@@ -136,9 +140,32 @@ fn cache(config: &Config, rules: Rules, client: &HttpClient) -> Result<(CacheLay
     if let Some(meanings) = &meanings {
         layer = layer.meaning(Arc::new(meanings.finder.clone()));
     }
+    let redis = replicas(config)?.map(|(redis, answers)| {
+        layer = layer.clone().shared(answers);
+        redis
+    });
+    let replicas = redis.map(|redis| (layer.clone(), redis));
     let ledger = Arc::new(Ledger::new(&rules, PriceList::new(config)));
-    let kept = Kept { handle: layer.handle(), rules, ledger, meanings };
+    let kept = Kept { handle: layer.handle(), rules, ledger, meanings, replicas };
     Ok((layer, kept))
+}
+
+/// Returns where replicas share answers, if they do. Whether Redis is there, nobody waits for.
+fn replicas(config: &Config) -> Result<Option<(Redis, SharedAnswers)>, BuildError> {
+    let Some(redis) = &config.cache.redis else { return Ok(None) };
+    let Some(access) = &config.cache_access else {
+        let says = "how it is reached was not looked up".to_owned();
+        return Err(ConfigError::of_key("cache.redis".to_owned(), says).into());
+    };
+    let client = || Redis::spawn_on(&Handle::try_current()?, access.config.clone()).map_err(BuildError::from);
+    let (asked, log) = (client()?, client()?);
+    let mut answers = SharedAnswers::new(asked.clone(), log, &redis.prefix, Label::try_new("answers")?);
+    if let Some(key) = &access.seal {
+        // Named after the key, so that what another key has sealed is known as such.
+        let [a, b, c, d, ..] = KeyHash::of(key).bytes();
+        answers = answers.sealed(Arc::new(KeyRing::new(u32::from_be_bytes([a, b, c, d]), key)));
+    }
+    Ok(Some((asked, answers)))
 }
 
 /// Returns whether an answer was made for another request, so that what it used is not what such an answer uses.

@@ -198,7 +198,7 @@ impl Book {
         limits: &LimitsConfig,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, (String, String)> {
-        let redis = limits.redis.as_ref().map(|redis| redis.access(&variable)).transpose()?;
+        let redis = limits.redis.as_ref().map(|redis| redis.access("limits.redis", &variable)).transpose()?;
         let (mut tenants, mut by_key) = (Vec::new(), HashMap::new());
         for (at, tenant) in config.tenants().enumerate() {
             let tier = tenant.tier.as_deref().and_then(|tier| limits.tier(tier)).unwrap_or(0);

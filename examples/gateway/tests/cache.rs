@@ -442,3 +442,70 @@ async fn an_embedder_behind_http_is_asked_with_its_key_and_one_that_fails_is_a_m
     assert!(bench.figure("gateway_cache_decisions_total{reason=\"not-embedded\"}").await >= 1.0);
     assert!(bench.figure("gateway_cache_embedder_total{event=\"call\"}").await >= 3.0);
 }
+
+#[cfg(unix)]
+mod replicas {
+    use buttress_testkit::RedisServer;
+
+    use super::*;
+
+    async fn replica(redis: &RedisServer, secret: &str) -> Bench {
+        let redis = format!("redis = {{ url = \"{}\", secret_env = \"{secret}\" }}\n", redis.url());
+        let mut bench = Bench::start(&BY_THRESHOLD.replacen('\n', &format!("\n{redis}"), 1)).await;
+        bench.running.workers.spawn(bench.running.operator.sharing_answers().expect("answers are shared"));
+        timeout(FAR, bench.running.operator.following()).await.expect("the log is read");
+        bench
+    }
+
+    async fn until(bench: &Bench, holds: impl Fn(&Value) -> bool) {
+        let waiting = async {
+            while !holds(&bench.status().await["cache"]) {
+                yield_now().await;
+            }
+        };
+        let waited = timeout(FAR, waiting).await;
+        assert!(waited.is_ok(), "{}", bench.status().await);
+    }
+
+    fn is_written(cache: &Value) -> bool {
+        cache["replicas"]["written"].as_u64() > Some(0) && cache["replicas"]["waiting"] == 0
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_one_replica_has_answered_another_one_answers_until_one_of_them_forgets_it() {
+        let redis = RedisServer::start();
+        let one = replica(&redis, "THE_SECRET_OF_ALL").await;
+        let other = replica(&redis, "THE_SECRET_OF_ALL").await;
+        let asked = "How do I reset the password of my account in Oslo?";
+        assert_eq!(one.ask(asked).await.header("x-cache"), "miss");
+        until(&one, is_written).await;
+        assert_eq!(other.ask(asked).await.header("x-cache"), "hit", "the same question");
+        until(&other, |cache| cache["replicas"]["heard"].as_u64() > Some(0)).await;
+        let like = other.ask(&format!("Please tell me: {asked}")).await;
+        assert_eq!(like.header("x-cache"), "semantic-hit", "{like:?}");
+        assert_eq!(other.ask_as("sk-2", "gpt-4o", asked, &[]).await.header("x-cache"), "miss", "another caller");
+        assert_eq!((one.calls(), other.calls()), (1, 1));
+        let heard = other.status().await["cache"]["replicas"]["heard"].as_u64();
+        assert_eq!(one.forget(json!({"everything": true})).await.0, 204);
+        until(&one, |cache| cache["replicas"]["forgetting"] == false).await;
+        until(&other, |cache| cache["replicas"]["heard"].as_u64() > heard).await;
+        assert_eq!(other.ask(asked).await.header("x-cache"), "miss");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_its_redis_or_with_another_secret_a_replica_goes_on_alone() {
+        let mut redis = RedisServer::start();
+        let one = replica(&redis, "THE_SECRET_OF_ALL").await;
+        let stranger = replica(&redis, "ANOTHER_ONES_SECRET").await;
+        let asked = "How do I reset the password of my account in Rome?";
+        assert_eq!(one.ask(asked).await.header("x-cache"), "miss");
+        until(&one, is_written).await;
+        assert_eq!(stranger.ask(asked).await.header("x-cache"), "miss", "it is sealed");
+        redis.kill();
+        assert_eq!(one.ask(asked).await.header("x-cache"), "hit", "it is in memory");
+        assert_eq!(one.ask("And in Bergen, how is it done there?").await.header("x-cache"), "miss");
+        redis.restart();
+        until(&one, |cache| cache["replicas"]["redis_connected"] == true).await;
+        assert_eq!(one.ask(asked).await.header("x-cache"), "hit");
+    }
+}

@@ -16,7 +16,7 @@ use serde::{
 
 use super::{KeyHash, endpoint::check_variable};
 
-/// Where replicas of the gateway share what they count: an address, or a table. It never prints an address, which may hold a
+/// Where replicas of the gateway share what they count, or what they answer: an address, or a table. It never prints an address, which may hold a
 /// password.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,6 +60,8 @@ pub struct AwayFor {
 pub(crate) struct Access {
     pub(crate) config: Config,
     pub(crate) secret: Secret,
+    /// What answers are sealed with, where there is a secret of its own.
+    pub(crate) seal: Option<[u8; 32]>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -118,13 +120,17 @@ const LEAST_OF_A_SECRET: usize = 16;
 impl RedisConfig {
     const PREFIX: &str = "buttress-gateway";
 
-    /// Returns how Redis is reached, where variables hold what `variable` says.
+    /// Returns how Redis is reached, where variables hold what `variable` says. `section` is the key of this one.
     ///
     /// # Errors
     ///
     /// Returns the key of what is wrong, and what: a variable is not set, a file cannot be read, or Redis cannot be reached so.
-    pub(crate) fn access(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Access, (String, String)> {
-        let at = |key: &'static str| move |says| (format!("limits.redis{key}"), says);
+    pub(crate) fn access(
+        &self,
+        section: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Access, (String, String)> {
+        let at = |key: &'static str| move |says| (format!("{section}{key}"), says);
         let value = |name: &str| variable(name).ok_or_else(|| format!("the environment variable `{name}` is not set"));
         let mut config = match &self.servers {
             Servers::Variable(name) => {
@@ -151,8 +157,17 @@ impl RedisConfig {
             check(config.clone()).map_err(|says| at("")(format!("`ca_file`, `cert_file`, `key_file`: {says}")))?;
         }
         // The same in all replicas, so that they know a caller by one fingerprint.
+        // Whoever finds out one of the two does not know the other.
+        let seal = secret.as_deref().map(|secret| KeyHash::of(format!("answers\0{secret}").as_bytes()).bytes());
         let secret = secret.as_deref().unwrap_or(self.prefix.as_str());
-        Ok(Access { config, secret: Secret::new(KeyHash::of(secret.as_bytes()).first_half()) })
+        Ok(Access { config, secret: Secret::new(KeyHash::of(secret.as_bytes()).first_half()), seal })
+    }
+
+    /// Returns whether it says what only limits can go by.
+    pub(super) fn is_for_limits(&self) -> bool {
+        self.replicas != NonZeroU32::MIN
+            || self.when_away != WhenAway::from(RawAway::default())
+            || self.when_away_for != AwayFor::default()
     }
 
     /// Returns what is known without variables and files.

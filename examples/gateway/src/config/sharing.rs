@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     embedder::EmbedderConfig,
+    redis::RedisConfig,
     rules::RuleConfig,
     sections::{duration, optional_duration},
     semantic::SemanticConfig,
@@ -51,6 +52,8 @@ pub struct CacheConfig {
     pub semantic: SemanticConfig,
     /// Where the vectors of questions come from.
     pub embedder: EmbedderConfig,
+    /// Where replicas share their answers. They do not, if this is not there.
+    pub redis: Option<RedisConfig>,
 }
 
 /// Which questions are taken to be the same.
@@ -101,6 +104,7 @@ impl Default for CacheConfig {
             explain_to: Vec::new(),
             semantic: SemanticConfig::default(),
             embedder: EmbedderConfig::default(),
+            redis: None,
         }
     }
 }
@@ -120,6 +124,17 @@ impl CacheConfig {
             let says =
                 format!("`{}` is more than is kept of all answers, or for one caller, `{holds}`", self.max_entry_bytes);
             return Err(("cache.max_entry_bytes".to_owned(), says));
+        }
+        if let Some(redis) = &self.redis {
+            let wrong = |says: &str| Err(("cache.redis".to_owned(), says.to_owned()));
+            if redis.is_for_limits() {
+                return wrong(
+                    "`replicas`, `when_away` and `when_away_for` are for limits: answers are not here while Redis is away",
+                );
+            }
+            if self.most() == CacheMode::Off {
+                return wrong("nothing is cached that could be shared: set `mode`, or a rule's `mode`");
+            }
         }
         RuleConfig::check_all(&self.rules, &is_tenant)?;
         if let Some(nobody) = self.explain_to.iter().find(|name| *name != "*" && !is_tenant(name)) {

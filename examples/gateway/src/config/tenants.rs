@@ -79,6 +79,10 @@ impl KeyHash {
         Self(bytes)
     }
 
+    pub(crate) const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Returns the first 16 of its 32 bytes.
     pub(crate) fn first_half(self) -> [u8; 16] {
         let mut half = [0; 16];
