@@ -200,7 +200,13 @@ impl Ask<Request<Payload>> for Asks {
         match request.extensions().get::<Treatment>().map_or(CacheMode::Off, |treatment| treatment.mode) {
             CacheMode::Off => Err(Bypass::Off),
             CacheMode::Exact => self.0.ask(request, asking).map(Asked::exactly),
-            CacheMode::Semantic => self.0.ask(request, asking),
+            CacheMode::Semantic => {
+                let asked = self.0.ask(request, asking)?;
+                Ok(match request.extensions().get::<Holder>() {
+                    Some(Holder::AllOf(_)) => asked.asked_by(Whose::number(request.extensions().get())),
+                    _ => asked,
+                })
+            }
         }
     }
 }

@@ -59,6 +59,16 @@ pub(crate) enum Whose {
 // === impl Whose ===
 
 impl Whose {
+    /// Returns the number of one who shares answers with others. All that show nothing are one.
+    pub(crate) fn number(whose: Option<&Self>) -> u64 {
+        let text = match whose {
+            Some(Self::Tenant(name)) => format!("tenant {name}"),
+            Some(Self::Shown(hash)) => return u64::from_le_bytes(hash.bytes()[..8].try_into().expect("8 of 32 bytes")),
+            None => "nobody".to_owned(),
+        };
+        Self::number(Some(&Self::Shown(KeyHash::of(text.as_bytes()))))
+    }
+
     /// Finds who sends a request, by its key alone. Whoever shows none is nobody.
     pub(crate) fn by_key(headers: &HeaderMap) -> Option<Self> {
         shown(&CallerBy::ApiKey, headers).map(|shown| Self::Shown(KeyHash::of(shown)))

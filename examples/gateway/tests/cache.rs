@@ -202,7 +202,7 @@ async fn each_request_is_counted_by_what_became_of_it() {
     assert_eq!((&cache["meaning"]["decided"]["similar"], bench.calls()), (&json!(1), 7), "{cache}");
 }
 
-const RULES: &str = "[cache]\nexplain_to = [\"ops\"]\n[cache.semantic]\npolicy = \"threshold\"\nthreshold = 0.85\n\
+const RULES: &str = "[cache]\nexplain_to = [\"ops\"]\n[cache.semantic]\npolicy = \"threshold\"\nthreshold = 0.85\nmin_principals = 1\n\
     [[cache.rules]]\nname = \"private\"\nmode = \"off\"\ntenants = [\"ops\"]\nmodels = [\"secret\"]\n\
     [[cache.rules]]\nname = \"faq\"\nmode = \"semantic\"\nmodels = [\"faq-*\"]\nshared = true\nttl = \"5m\"\n\
     [[cache.rules]]\nname = \"ops\"\nmode = \"semantic\"\ntenants = [\"ops\"]\npaths = [\"/v1/chat/*\"]\n\
@@ -250,6 +250,19 @@ async fn only_a_rule_that_says_so_shares_answers_between_callers_and_for_as_long
     assert_eq!(bench.ask_as("sk-stranger", "faq-1", ASKED, &[]).await.header("x-cache"), "hit", "it is nobody's own");
     assert_eq!(bench.forget(json!({"shared": "faq"})).await.0, 204);
     assert_eq!(bench.ask_as("sk-stranger", "faq-1", ASKED, &[]).await.header("x-cache"), "miss");
+}
+
+#[tokio::test]
+async fn what_one_caller_alone_was_told_is_given_to_no_other_by_its_meaning() {
+    let bench = Bench::start(&RULES.replace("min_principals = 1\n", "")).await;
+    assert_eq!(bench.ask_as("key-of-OPS", "faq-1", ASKED, &[]).await.header("x-cache"), "miss");
+    assert_eq!(bench.ask_as("key-of-OPS", "faq-1", LIKE, &[]).await.header("x-cache"), "semantic-hit", "its own");
+    assert_eq!(bench.ask_as("key-of-ACME", "faq-1", LIKE, &[]).await.header("x-cache"), "miss");
+    assert_eq!(
+        bench.ask_as("sk-stranger", "faq-1", ASKED, &[]).await.header("x-cache"),
+        "hit",
+        "the very same question"
+    );
 }
 
 #[tokio::test]

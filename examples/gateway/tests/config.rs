@@ -78,6 +78,7 @@ const EVERY_KEY: &str = r#"
     judge_similarity = 0.95
     patience = "100ms"
     min_words = 2
+    min_principals = 3
     max_bytes = 1_000_000
     max_entries = 1_000
     state_file = "buttress-learned-by-no-test"

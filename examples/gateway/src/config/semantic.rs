@@ -31,6 +31,9 @@ pub struct SemanticConfig {
     pub patience: Duration,
     /// How many words of content a question must have.
     pub min_words: usize,
+    /// Where a rule lets callers share answers: how many must have had an answer of their own before others are given it by its
+    /// meaning, from 1 to 16.
+    pub min_principals: usize,
     /// How many bytes the memory of questions takes, about.
     pub max_bytes: NonZeroUsize,
     /// How many questions are remembered.
@@ -87,6 +90,7 @@ impl Default for SemanticConfig {
             judge_similarity: None,
             patience: Duration::from_millis(50),
             min_words: 3,
+            min_principals: 2,
             max_bytes: NonZeroUsize::new(64 << 20).expect("64 MiB are not 0"),
             max_entries: NonZeroUsize::new(100_000).expect("100,000 are not 0"),
             state_file: None,
@@ -102,16 +106,17 @@ impl SemanticConfig {
     ///
     /// Fails if a value is out of its range, which [`Config::parse`](super::Config::parse) has refused.
     pub fn policy(&self) -> Result<Policy, PolicyError> {
-        match self.policy {
-            PolicyKind::Threshold => Policy::threshold(self.threshold.unwrap_or(0.95) as f32),
+        let policy = match self.policy {
+            PolicyKind::Threshold => Policy::threshold(self.threshold.unwrap_or(0.95) as f32)?,
             PolicyKind::ErrorBound => {
                 let bound = ErrorBound::new(self.max_error_rate.unwrap_or(0.01))?;
-                Ok(Policy::error_bound(match self.audits {
+                Policy::error_bound(match self.audits {
                     Some(share) => bound.audits(share)?,
                     None => bound,
-                }))
+                })
             }
-        }
+        };
+        policy.min_principals(self.min_principals)
     }
 
     /// Returns how much is remembered.
@@ -154,6 +159,10 @@ impl SemanticConfig {
         if self.min_words > MOST_WORDS {
             return wrong("min_words", format!("`{}` is out of range, allowed is 0 to {MOST_WORDS}", self.min_words));
         }
+        if !(1..=MOST_PRINCIPALS).contains(&self.min_principals) {
+            let says = format!("`{}` is out of range, allowed is 1 to {MOST_PRINCIPALS}", self.min_principals);
+            return wrong("min_principals", says);
+        }
         match &self.state_file {
             Some(_) if by_threshold => {
                 wrong("state_file", "means nothing with policy = \"threshold\", which learns nothing".to_owned())
@@ -168,3 +177,5 @@ impl SemanticConfig {
 
 /// Longer questions are seldom the same.
 const MOST_WORDS: usize = 100;
+/// Nobody is remembered beyond these.
+const MOST_PRINCIPALS: usize = 16;
