@@ -1,16 +1,16 @@
 //! Why costs cannot be taken.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{Limit, Limits, limit::Rule};
 
 /// Why costs cannot be taken from a [`Bucket`](crate::Bucket).
 ///
-/// It is boxed, so that who finds enough does not carry the room for it.
+/// It lies elsewhere, so that who finds enough does not carry the room for it, and a clone costs nothing: a refusal is told in several places.
 #[derive(Clone, Debug)]
-pub struct Shortage(Box<Short>);
+pub struct Shortage(Arc<Short>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Short {
     limits: Limits,
     /// One bit for each limit that was short.
@@ -41,7 +41,7 @@ impl Shortage {
                 }
             }
         }
-        Self(Box::new(shortage))
+        Self(Arc::new(shortage))
     }
 
     /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
@@ -52,16 +52,13 @@ impl Shortage {
     /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
     /// rounded up to nanoseconds.
     #[must_use]
-    pub const fn wait(&self) -> Option<Duration> {
-        match self.0.wait {
-            Some(nanos) => Some(Duration::from_nanos(nanos)),
-            None => None,
-        }
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.wait.map(Duration::from_nanos)
     }
 
     /// Returns whether the costs are more than a bucket holds.
     #[must_use]
-    pub const fn is_never(&self) -> bool {
+    pub fn is_never(&self) -> bool {
         self.0.wait.is_none()
     }
 
