@@ -61,12 +61,13 @@ pub(crate) enum Whose {
 impl Whose {
     /// Returns the number of one who shares answers with others. All that show nothing are one.
     pub(crate) fn number(whose: Option<&Self>) -> u64 {
-        let text = match whose {
-            Some(Self::Tenant(name)) => format!("tenant {name}"),
-            Some(Self::Shown(hash)) => return u64::from_le_bytes(hash.bytes()[..8].try_into().expect("8 of 32 bytes")),
-            None => "nobody".to_owned(),
+        let hash = match whose {
+            Some(Self::Shown(hash)) => *hash,
+            Some(Self::Tenant(name)) => KeyHash::of(format!("tenant {name}").as_bytes()),
+            None => KeyHash::of(b"nobody"),
         };
-        Self::number(Some(&Self::Shown(KeyHash::of(text.as_bytes()))))
+        let [a, b, c, d, e, f, g, h, ..] = hash.bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Finds who sends a request, by its key alone. Whoever shows none is nobody.
