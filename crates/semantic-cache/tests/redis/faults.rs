@@ -147,3 +147,41 @@ fn a_redis_that_freezes_while_the_log_is_read_holds_nobody_up() {
         assert!(b.counts().follows && b.counts().heard >= 300);
     });
 }
+
+#[test]
+fn a_redis_that_freezes_while_an_answer_is_given_again_does_not_stop_it() {
+    let server = RedisServer::start();
+    run(async {
+        let (a, b) = (Replica::start(server.url()).await, Replica::start(server.url()).await);
+        a.ask("t", "what is it", "an answer").await;
+        a.written().await;
+        let held = b.hold("t", "what is it", "another").await;
+        server.freeze();
+        let begun = tokio::time::Instant::now();
+        assert_eq!(held.finish().await, "an answer");
+        assert!(tokio::time::Instant::now() - begun < BOUND);
+        assert!(b.ask("t", "what is it", "another").await.is_hit(), "it is in local memory");
+        server.thaw();
+    });
+}
+
+#[test]
+fn a_caller_that_leaves_while_redis_is_asked_leaves_nothing_behind() {
+    let server = RedisServer::start();
+    run(async {
+        let (a, b) = (Replica::start(server.url()).await, Replica::start(server.url()).await);
+        a.ask("t", "what is it", "an answer").await;
+        a.written().await;
+        server.freeze();
+        let mut service = b.service();
+        let mut call = Box::pin(tower_service::Service::call(&mut service, request("t", "/", "what is it")));
+        assert!(futures_util::poll!(&mut call).is_pending(), "redis is asked");
+        drop(call);
+        server.thaw();
+        soon(b.redis.connected()).await;
+        soon(b.cache.following()).await;
+        let answer = b.ask("t", "what is it", "another").await;
+        assert!(answer.is_hit() && answer.text == "an answer", "{:?}", b.counts());
+        assert_eq!(b.cache.counts().misses, 0, "the one that left was answered by nobody");
+    });
+}
