@@ -111,6 +111,8 @@ impl Follower {
         let space = self.meaning.as_ref().and_then(|meaning| meaning.space());
         let same_space = self.space == space;
         let first = self.at.is_none();
+        // What was forgotten and told by then: the clock of the book, and the number of the last entry of the log.
+        let mut known = (clock, number);
         let doubtful = match &self.at {
             Some(at) if at.run == run && at.number.unwrap_or(0) <= number && same_space => return Ok(()),
             // A failover has lost some, or the vectors are of another kind now: all is read again.
@@ -125,15 +127,18 @@ impl Follower {
                 remote.forgets().again(self.heard);
                 remote.forgetting.store(!remote.forgets().is_empty(), std::sync::atomic::Ordering::Release);
                 remote.outbox.more.notify_one();
+                // What they have told already was not heard of here: it is read from the first entry on.
+                known = (0, 0);
                 Instant::now().saturating_duration_since(self.heard) > TRUSTED
             }
             // At the beginning, or when some of the log was missed: unless nothing was forgotten that was not heard of.
             None => clock > remote.era().as_ref().filter(|era| era.run() == run).map_or(0, Era::last),
         };
+        let (clock, goal) = known;
         self.begin(&run, clock, doubtful);
         self.space = space;
         let cursor = "0-0".to_owned();
-        self.at = Some(At { run, cursor, number: None, goal: number, now_ms, missing: None });
+        self.at = Some(At { run, cursor, number: None, goal, now_ms, missing: None });
         if first { self.take_up().await } else { Ok(()) }
     }
 

@@ -1,5 +1,7 @@
 //! What is forgotten on one replica is forgotten on all.
 
+use std::time::Duration;
+
 use buttress_redis::redis;
 use buttress_semantic_cache::Mark;
 use buttress_testkit::RedisServer;
@@ -113,12 +115,43 @@ fn marks_beyond_the_bound_are_forgotten_with_all_the_rest() {
         let fields = async || -> u64 { a.query(redis::cmd("HLEN").arg("t:cache1-book:{answers}:")).await };
         soon(async {
             while a.is_forgetting() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })
         .await;
         assert!(fields().await <= 10_005, "{}", fields().await);
         until(|| a.counts().heard == b.counts().heard).await;
         assert_eq!(b.ask("t", "what is it", "new").await.text, "new");
+    });
+}
+
+#[test]
+fn what_was_told_to_an_emptied_redis_before_it_was_seen_again_is_forgotten_too() {
+    let mut server = RedisServer::start();
+    run(async {
+        let a = Replica::start(server.url()).await;
+        // It looks for Redis so seldom that the other one has told it everything by then.
+        let seldom = Duration::from_secs(2);
+        let config = config(server.url()).probe_between(seldom, seldom);
+        let b = Replica::begin(&config, |layer| layer, |shared| shared);
+        soon(b.cache.following()).await;
+        a.ask("t", "one", "one").await;
+        a.written().await;
+        for text in ["one", "two"] {
+            b.ask("t", text, text).await;
+        }
+        b.written().await;
+        server.kill();
+        until(|| !a.counts().follows && !b.counts().follows).await;
+        a.cache.forget_all_of(Mark::tag("another"));
+        a.cache.forget_all_of(Mark::tenant("t".as_bytes()));
+        server.restart();
+        until(|| !a.is_forgetting()).await;
+        assert!(!b.counts().follows, "it has not seen it yet");
+        soon(b.cache.following()).await;
+        until(|| b.counts().heard >= 2).await;
+        for text in ["one", "two"] {
+            assert_eq!(b.ask("t", text, "new").await.text, "new");
+        }
     });
 }
