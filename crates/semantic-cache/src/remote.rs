@@ -7,6 +7,8 @@ mod adopt;
 #[cfg(feature = "redis")]
 mod answers;
 #[cfg(feature = "redis")]
+mod at;
+#[cfg(feature = "redis")]
 mod counts;
 #[cfg(feature = "redis")]
 mod entry;

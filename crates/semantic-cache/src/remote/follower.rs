@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::{
     Lesson, Remote,
+    at::At,
     era::Era,
     format,
     link::random_word,
@@ -30,20 +31,6 @@ pub(super) struct Follower {
     /// Whether it is to be asked how things are before more is read.
     unsure: bool,
     space: Option<Fingerprint>,
-}
-
-/// Where in the log it is.
-struct At {
-    run: String,
-    cursor: String,
-    /// The number of the last entry that was read.
-    number: Option<u64>,
-    /// The number of the last one when it began to read: up to there, what was written here is new as well.
-    goal: u64,
-    /// The server's clock then, in milliseconds.
-    now_ms: u64,
-    /// The number of the last entry by the book, when there was nothing to read.
-    missing: Option<u64>,
 }
 
 /// A page of the log: for each stream its entries, with their names and fields.
@@ -292,14 +279,5 @@ impl Follower {
             }
         }
         meaning.hear(lesson);
-    }
-}
-
-// === impl At ===
-
-impl At {
-    /// The number of the last entry that is accounted for.
-    fn last(&self) -> u64 {
-        self.number.unwrap_or(0).max(self.goal)
     }
 }
