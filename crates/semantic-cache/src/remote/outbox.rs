@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -16,7 +13,6 @@ use crate::{Key, Lesson, Mark, Scope, Stored, freshness::Span};
 #[derive(Debug)]
 pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
-    under_way: AtomicUsize,
     pub(super) more: Notify,
     most: usize,
     bytes: usize,
@@ -26,6 +22,8 @@ pub(super) struct Outbox {
 struct Waiting {
     dues: VecDeque<Due>,
     bytes: usize,
+    /// What was taken out last, and may not be written yet: how many, and their bytes. They take room until then.
+    under_way: (usize, usize),
 }
 
 /// Something to write.
@@ -53,14 +51,15 @@ pub(super) struct Parcel {
 
 impl Outbox {
     pub(super) fn new(most: usize, bytes: usize) -> Self {
-        Self { waiting: Mutex::default(), under_way: AtomicUsize::new(0), more: Notify::new(), most, bytes }
+        Self { waiting: Mutex::default(), more: Notify::new(), most, bytes }
     }
 
     /// Returns whether there was room.
     pub(super) fn push(&self, due: Due) -> bool {
         let weight = due.weight();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = waiting.dues.len() < self.most && waiting.bytes.saturating_add(weight) <= self.bytes;
+        let mut waiting = self.lock();
+        let bytes = waiting.bytes.saturating_add(waiting.under_way.1).saturating_add(weight);
+        let room = waiting.len() < self.most && bytes <= self.bytes;
         if room {
             waiting.bytes += weight;
             waiting.dues.push_back(due);
@@ -70,9 +69,9 @@ impl Outbox {
         room
     }
 
-    /// Takes the first ones out: up to `most`, and one more than `bytes` hold at most.
+    /// Takes the first ones out: up to `most`, and one more than `bytes` hold at most. Those before are [done](Self::done) with.
     pub(super) fn first(&self, most: usize, bytes: usize) -> Vec<Due> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         let (mut batch, mut taken) = (Vec::new(), 0);
         while batch.len() < most
             && taken < bytes
@@ -82,18 +81,29 @@ impl Outbox {
             batch.push(due);
         }
         waiting.bytes -= taken;
-        self.under_way.fetch_add(batch.len(), Ordering::Relaxed);
+        waiting.under_way = (batch.len(), taken);
         batch
     }
 
-    /// So many of those that were taken out are done with.
-    pub(super) fn done(&self, number: usize) {
-        self.under_way.fetch_sub(number, Ordering::Relaxed);
+    /// Those that were taken out are done with.
+    pub(super) fn done(&self) {
+        self.lock().under_way = (0, 0);
     }
 
     pub(super) fn len(&self) -> usize {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.dues.len() + self.under_way.load(Ordering::Relaxed)
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.dues.len() + self.under_way.0
     }
 }
 
@@ -124,11 +134,16 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|number| outbox.push(lesson(number))), [true, true, true, false]);
         assert_eq!(outbox.first(2, 1_000).len(), 2);
         assert_eq!(outbox.len(), 3, "what is under way counts");
-        outbox.done(2);
+        assert!(!outbox.push(lesson(5)), "and takes room");
+        outbox.done();
         assert!(outbox.push(lesson(5)));
         assert_eq!((outbox.len(), outbox.first(9, 1).len()), (2, 1), "one at least");
 
         let narrow = Outbox::new(9, 300);
         assert_eq!([1, 2, 3].map(|number| narrow.push(lesson(number))), [true, true, false]);
+        assert_eq!(narrow.first(1, 1).len(), 1);
+        assert!(!narrow.push(lesson(3)), "its bytes do too");
+        narrow.done();
+        assert!(narrow.push(lesson(3)));
     }
 }

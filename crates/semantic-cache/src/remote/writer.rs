@@ -86,7 +86,7 @@ impl Writer {
         let calls = batch.into_iter().filter_map(|due| self.call(due, &run));
         // Sent in their order: an answer is there before anybody hears of it.
         let results = join_all(calls.map(async |call| self.invoke(&call).await)).await;
-        self.remote.outbox.done(number);
+        self.remote.outbox.done();
         let counters = &self.remote.counters;
         for result in &results {
             match result {

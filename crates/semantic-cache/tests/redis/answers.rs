@@ -91,7 +91,9 @@ fn no_more_waits_to_be_written_than_was_allowed_and_the_rest_is_counted() {
             assert!(!a.ask("t", &format!("question {number}"), "an answer").await.is_hit());
         }
         until(|| a.cache.in_background() == 0).await;
-        assert_eq!((a.counts().waiting, a.counts().dropped), (5, 15));
+        let counts = a.counts();
+        // One may have been on its way when Redis went.
+        assert!((4..=5).contains(&counts.waiting) && counts.waiting + counts.dropped == 20, "{counts:?}");
         assert_eq!(a.cache.counts().entries, 20, "local memory goes on");
     });
 }
