@@ -104,9 +104,19 @@ impl Met {
 
     /// Returns after which time that part of the answers had begun.
     pub(crate) fn part(&self, part: f64) -> Duration {
-        let mut sorted = self.first_bytes.clone();
-        sorted.sort_unstable();
-        let at = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
-        sorted.get(at).copied().unwrap_or_default()
+        part_of(&self.first_bytes, part)
     }
+
+    /// Returns the median of what [`part`](Self::part) would be of each thousand answers in turn.
+    pub(crate) fn usual_part(&self, part: f64) -> Duration {
+        let of_each: Vec<_> = self.first_bytes.chunks(1_000).map(|thousand| part_of(thousand, part)).collect();
+        part_of(&of_each, 0.5)
+    }
+}
+
+fn part_of(times: &[Duration], part: f64) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let at = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or_default()
 }

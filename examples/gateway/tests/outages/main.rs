@@ -14,14 +14,9 @@ use std::{
     time::Duration,
 };
 
-use buttress_sim::{Fault, Simulator};
 use load::{Load, Met};
 use process::Process;
 
-/// Names the region that a process is to be.
-const REGION: &str = "BUTTRESS_TEST_REGION";
-/// How long its first token takes, in milliseconds.
-const FIRST_TOKEN: &str = "BUTTRESS_TEST_FIRST_TOKEN";
 /// How many requests a test sends. Where it is given, times are looked at too: the machine has nothing else to do.
 const REQUESTS: &str = "BUTTRESS_TEST_REQUESTS";
 
@@ -32,24 +27,6 @@ const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content
 /// How long one attempt may take, in milliseconds.
 const ATTEMPT: u64 = 1000;
 const CALLERS: usize = 16;
-
-/// Not a test: what the processes of regions run. Each line of standard input is a new time to the first token.
-#[tokio::test]
-#[ignore = "a process that the others start"]
-async fn a_region() {
-    let Ok(name) = std::env::var(REGION) else { return };
-    let first_token = std::env::var(FIRST_TOKEN).expect("it is given with the name").parse().expect("it is a number");
-    let region = Simulator::builder().target(name).length(5..=5).first_token(Duration::from_millis(first_token));
-    let region = region.start().await.expect("a port is free");
-    println!("region at {}", region.url());
-    let told = tokio::task::spawn_blocking(move || {
-        for line in std::io::stdin().lines() {
-            let ms = line.expect("it is text").parse().expect("it is a number");
-            region.set_fault(Fault::SlowFirstToken { ms });
-        }
-    });
-    told.await.expect("it does not panic");
-}
 
 fn regions(first_token_millis: [u64; 3]) -> Vec<Process> {
     NAMES.into_iter().zip(first_token_millis).map(|(name, millis)| Process::region(name, millis)).collect()
@@ -176,8 +153,9 @@ async fn a_region_that_becomes_ten_times_as_slow_is_not_noticed_with_hedging() {
     assert_not_noticed("one ten times as slow", &slow);
     assert!(slow.served_by.get(NAMES[0]) < healthy.served_by.get(NAMES[0]), "{healthy:?} {slow:?}");
     if wanted().is_some() {
-        // Who begins at the slow one waits as long as the slowest twentieth does elsewhere, and then for the second target.
-        let (before, after) = (healthy.part(0.99), slow.part(0.99));
-        assert!(after <= before * 2, "{before:?} {after:?}");
+        // The machine itself stops for a moment now and then: what one such moment does to a thousand answers is not looked at.
+        let (before, after) = (healthy.usual_part(0.99), slow.usual_part(0.99));
+        println!("p99 of the usual thousand: all well {before:.1?}, one ten times as slow {after:.1?}");
+        assert!(after <= before * 13 / 10, "{before:?} {after:?}");
     }
 }

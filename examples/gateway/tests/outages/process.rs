@@ -17,13 +17,10 @@ pub(crate) struct Process {
 // === impl Process ===
 
 impl Process {
-    /// Starts a simulated region: this very program, told to be nothing else.
+    /// Starts a simulated region.
     pub(crate) fn region(name: &str, first_token_millis: u64) -> Self {
-        let program = env::current_exe().expect("a test knows its program");
-        let mut command = Command::new(program);
-        command.args(["--exact", "a_region", "--ignored", "--nocapture"]);
-        command.env(super::REGION, name).env(super::FIRST_TOKEN, first_token_millis.to_string());
-        Self::start(&mut command, "region at ")
+        let mut command = Command::new(env!("CARGO_BIN_EXE_region"));
+        Self::start(command.args([name, "--first-token", &first_token_millis.to_string()]), "region at ")
     }
 
     /// Starts a gateway with this configuration.
