@@ -67,6 +67,7 @@ mod headroom;
 mod hint;
 #[cfg(feature = "keys")]
 mod key_hasher;
+mod label;
 mod oneshot;
 mod payload;
 mod refusal;
@@ -95,6 +96,7 @@ pub use self::{
     grpc::GrpcClassify,
     headroom::{Headroom, Measure, Room},
     hint::RetryHint,
+    label::{Label, LabelError},
     oneshot::Oneshot,
     payload::Payload,
     refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
@@ -102,7 +104,7 @@ pub use self::{
     replay_body::{ReplayBody, Superseded},
     stream::{Bytewise, BytewiseReader, Event, EventKind, EventReader, OpenStream, Usage},
     stream_failure::StreamFailure,
-    target::{Label, LabelError, Rewrite, Rewritten, ServedBy, Target},
+    target::{Rewrite, Rewritten, ServedBy, Target},
     tenant::{ByExtension, ByHeader, ByTenant, OneTenant, Tenant},
     trail::{Attempt, Trail},
     verdict::Verdict,
