@@ -132,6 +132,19 @@ impl Class {
 
 // === impl Outcome ===
 
+impl Outcome {
+    /// Returns whether it took too long: no answer came in time, a stream stood still, or somebody on the way says so (408, 504, and
+    /// gRPC's `DEADLINE_EXCEEDED`).
+    #[must_use]
+    pub fn is_timeout(self) -> bool {
+        match self {
+            Self::Status(status) => matches!(status.as_u16(), 408 | 504),
+            Self::Word(word) => word == "grpc-4" || word.ends_with("timeout"),
+            Self::Refused(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -198,6 +211,18 @@ mod tests {
 
     fn status(code: u16) -> Verdict {
         of(&Response::builder().status(code).body(()).unwrap()).verdict
+    }
+
+    #[test]
+    fn what_took_too_long_is_told_apart_from_what_failed() {
+        let word = |kind: TransportErrorKind| Class::transport(kind).outcome;
+        let status = |status: StatusCode| Outcome::Status(status);
+        let [timeout, reset] = [TransportErrorKind::Timeout, TransportErrorKind::Reset].map(word);
+        let [gateway, busy] = [StatusCode::GATEWAY_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE].map(status);
+        let late = [timeout, gateway, Outcome::Word("ttft-timeout"), Outcome::Word("grpc-4")];
+        let failed = [reset, busy, Outcome::Word("grpc-14"), Outcome::Refused("timeout")];
+        assert_eq!(late.map(Outcome::is_timeout), [true; 4]);
+        assert_eq!(failed.map(Outcome::is_timeout), [false; 4]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     member::Member,
     story::Story,
     vitals::{Share, Standing},
+    walk::Walk,
 };
 
 /// The targets that come into question for a request.
@@ -69,7 +70,11 @@ impl Wish<'_> {
 impl<'a> Candidates<'a> {
     /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
     pub(crate) fn returns_at(&self) -> Option<Instant> {
+        // Nobody knows when one that has as much as it may be asked has been answered.
+        let soon = self.now.checked_add(Walk::GUESS);
         let at = |member: &Arc<Member>| match member.standing(self.now) {
+            Standing::Out(at) if member.is_congested() => soon.max(Some(at)),
+            Standing::Up(_) if member.is_congested() => soon,
             Standing::Parked(at) | Standing::Out(at) => Some(at),
             Standing::Up(share) if self.wish.spares(share) => share.scarce,
             Standing::Up(_) | Standing::Drained => None,
@@ -95,7 +100,8 @@ impl<'a> Candidates<'a> {
     pub(crate) fn up(&self, member: &'a Arc<Member>, domains: Domains) -> Option<Up<'a>> {
         match member.standing(self.now) {
             Standing::Up(share) if !self.wish.spares(share) && self.is_open(member, domains) => {
-                Some(Up { member, share })
+                // One that was out is not asked for more than it is seen to take, whatever the others are.
+                (!member.is_congested()).then_some(Up { member, share })
             }
             _ => None,
         }

@@ -173,14 +173,15 @@ impl<'a> Choice<'a> {
     /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
         let tried = |domain| self.among.wish.story.told().is_some_and(|context| context.tried(domain));
+        let now = self.among.now;
         let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(self.among.now) {
-            Standing::Out(at) => Some((tried(member.target().failure_domain()), at, member)),
+        let out = open.filter_map(|member| match member.standing(now) {
+            Standing::Out(at) if !member.is_congested() => Some((tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
         // If it is due, this is how it is looked at.
-        member.claim_probe(self.among.now);
+        member.claim_probe(now);
         Some(member)
     }
 

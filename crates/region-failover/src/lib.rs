@@ -31,7 +31,12 @@
 //!    fault of the target's. Where a reader of the body speaks in an [`AnswerReport`], an answer counts as a success, or as
 //!    what it was, only at its end, and the request is pending until then.
 //! 9. Where all targets are out, the one that is due back first is asked: it is better than none. What a target asked for
-//!    itself is kept all the same.
+//!    itself is kept all the same. A server that is behind goes on with what nobody waits for any more, and would stay behind if
+//!    it were asked as much as ever. So, from when a target is out until nothing was lost for twice as long as it takes to return,
+//!    only so many requests wait for its answers as it is seen to take: ten to begin with; one after each that took too long; one
+//!    more for each that was answered, up to half of what was lost; then one more a round
+//!    ([RFC 5681](https://www.rfc-editor.org/rfc/rfc5681), for a target in place of a connection). The next ones go
+//!    elsewhere, wait (rule 16), or are refused with the time after which to come again.
 //! 10. [`Handle`] lists, weighs, drains, ejects, restores and replaces targets while requests are under way. Its list tells
 //!     who is an outlier (rule 11), and what part of its weight each target counts for.
 //! 11. A target that says in its answer ([`Headroom`]) that a limit is used up is left alone until that is whole again, for an
@@ -59,8 +64,8 @@
 //!     targets with too much to do, also keeps those that matter less away for a second after that, and for twice as long each
 //!     time it happens again soon, 32 s at most: what comes back is not theirs to take. `Sheddable` leaves a target with less
 //!     than 2 % of a limit to all others. [`Handle::sheds`] counts.
-//! 16. With [`RegionFailoverLayer::wait_for_return`], a critical request that finds all targets left alone by their own word
-//!     waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
+//! 16. With [`RegionFailoverLayer::wait_for_return`], a critical request that finds all targets left alone by their own word, or
+//!     with as much as they may be asked, waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
 //!     time. They are let go 10 ms apart, `CriticalPlus` first, so that a target that turns the first away is not run over.
 //!
 //! 17. A target may have [several credentials](buttress_core::Target::with_credentials), by name. The [`Target`] that the rewrite
@@ -133,6 +138,7 @@ mod attending;
 mod call;
 mod candidates;
 mod choice;
+mod congestion;
 mod credentials;
 mod doubt;
 mod ended;

@@ -194,6 +194,13 @@ impl Member {
         }
     }
 
+    /// Returns whether the target was out of late, and has as much as it may be asked after that. Of several that look at the same
+    /// time, each may be the one more.
+    #[inline]
+    pub(crate) fn is_congested(&self) -> bool {
+        self.glance.score().is_none() && self.vitals().is_congested(self.under_way.unanswered())
+    }
+
     /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.
     pub(crate) fn survey(&self, now: Instant) -> (Standing, Option<f64>) {
         let vitals = self.vitals();
@@ -249,6 +256,8 @@ impl Member {
             vitals.is_up(policy, now)
         };
         attempt.tell(&mut vitals, policy, rests, now);
+        let begun = now.checked_sub(attempt.elapsed).unwrap_or(now);
+        vitals.bound(policy, attempt.class, begun, self.under_way.unanswered(), now);
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
                 Some(credential) => vitals.reckon_credential(credential, headroom, rests.longest, now),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use buttress_core::{Headroom, Label};
+use buttress_core::{Class, Headroom, Label};
 use tokio::time::Instant;
 
 use crate::{
     HealthPolicy,
+    congestion::Congestion,
     doubt::Doubt,
     health::Health,
     latency::{Pace, PeakEwma, nanos},
@@ -19,6 +20,8 @@ pub(crate) struct Vitals {
     /// From where the times of latency and window are counted: the first request.
     pub(crate) since: Option<Instant>,
     pub(crate) health: Health,
+    /// How much it may be asked: while it is out, and for a while after that.
+    pub(crate) congestion: Option<Congestion>,
     pub(crate) latency: PeakEwma,
     pub(crate) doubt: Doubt,
     /// It asked to be left alone until then, or cannot serve anybody until then.
@@ -118,6 +121,7 @@ impl Vitals {
         Self {
             since: None,
             health: Health::new(),
+            congestion: None,
             latency,
             doubt: Doubt::NONE,
             parked: None,
@@ -141,6 +145,7 @@ impl Vitals {
             && self.credentials.is_empty()
             && !self.outlier
             && self.health.is_settled()
+            && self.congestion.is_none()
             && !self.doubt.is_in_doubt()
     }
 
@@ -232,6 +237,24 @@ impl Vitals {
         let less = |is: bool| if is { Self::LESS } else { 1.0 };
         let ease = self.health.ease(policy, now) * less(scarce.is_some()) * less(self.outlier);
         Share { score: self.health.score(), ease, scarce }
+    }
+
+    /// Notes what an attempt came to that began at `begun`, if the target is out, or was of late. So many waited, it among them.
+    #[inline]
+    pub(crate) fn bound(&mut self, policy: &HealthPolicy, class: Class, begun: Instant, unanswered: u32, now: Instant) {
+        if self.congestion.is_none() && self.health.is_settled() {
+            return;
+        }
+        let congestion = self.congestion.get_or_insert_with(|| Congestion::new(unanswered, now));
+        congestion.note(class, begun, unanswered, now);
+        if self.health.is_settled() && congestion.is_over(policy, now) {
+            self.congestion = None;
+        }
+    }
+
+    /// Returns whether it has as much as it may be asked, where so many wait for their answer to begin.
+    pub(crate) fn is_congested(&self, unanswered: u32) -> bool {
+        self.congestion.is_some_and(|congestion| !congestion.takes(unanswered))
     }
 
     /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.
