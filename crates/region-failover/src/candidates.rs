@@ -9,8 +9,8 @@ use crate::{
     Admit,
     fleet::Fleet,
     member::Member,
+    standing::{Share, Standing},
     story::Story,
-    vitals::{Share, Standing},
 };
 
 /// The targets that come into question for a request.

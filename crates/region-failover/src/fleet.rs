@@ -17,7 +17,7 @@ use crate::{
     levels::{Level, Share, Spread},
     member::Member,
     policy::{Dice, below},
-    vitals::Standing,
+    standing::Standing,
 };
 
 /// All targets, by priority, and what is known of each.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     ConfigError, HedgeCounts, Prober, Probing, ShedCounts, Stance, hedging::Hedging, member::Member, shared::Shared,
-    vitals::Standing,
+    standing::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.

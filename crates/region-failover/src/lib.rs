@@ -160,6 +160,7 @@ mod shared;
 mod shedding;
 mod shortage;
 mod sketch;
+mod standing;
 mod story;
 #[cfg(test)]
 mod vectors;

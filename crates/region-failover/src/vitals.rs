@@ -10,6 +10,7 @@ use crate::{
     doubt::Doubt,
     health::Health,
     latency::{Pace, PeakEwma, nanos},
+    standing::{Share, Standing},
     window::Window,
 };
 
@@ -48,31 +49,6 @@ pub enum Stance {
     Drained,
 }
 
-/// What one look at a target says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
-    /// It serves, with this part of its weight.
-    Up(Share),
-    /// It is out for its health. It may see a request at this time.
-    Out(Instant),
-    /// It is not to be asked before this time.
-    Parked(Instant),
-    /// An operator has taken it out.
-    Drained,
-}
-
-/// How much of its weight counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Share {
-    /// The moving average of its successes.
-    pub(crate) score: f64,
-    /// The part of its load that it takes up: less than all while it comes back, while little is left there by its own word,
-    /// and while it fails far more often than the others.
-    pub(crate) ease: f64,
-    /// There is little left there until then.
-    pub(crate) scarce: Option<Instant>,
-}
-
 /// How long a target is left alone that has given no time of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rests {
@@ -82,14 +58,6 @@ pub(crate) struct Rests {
     pub(crate) model: Duration,
     /// The longest that a target's own word counts.
     pub(crate) longest: Duration,
-}
-
-// === impl Share ===
-
-impl Share {
-    pub(crate) const fn factor(self) -> f64 {
-        self.score * self.ease
-    }
 }
 
 // === impl Rests ===
