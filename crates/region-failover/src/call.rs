@@ -16,6 +16,7 @@ use crate::{
     candidates::{Candidates, Wish},
     choice::Choice,
     ended::Ended,
+    epoch::Moment,
     fleet::Fleet,
     line::Place,
     member::Member,
@@ -77,7 +78,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if let Some(until) = self.shedding().sheds(self.story.class, now) {
             return Next::Refuse(self.shed(until, now));
         }
-        match self.attempt(first, None, now) {
+        match self.attempt(first, None, self.moment(now)) {
             Ok(next) => next,
             Err(Some(refusal)) => Next::Refuse(refusal),
             Err(None) => self.nobody(waited.unwrap_or(now), now),
@@ -90,7 +91,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         &mut self,
         first: &mut Option<R::Request>,
         beside: Option<&Target>,
-        now: Instant,
+        now: Moment,
     ) -> Result<Next<R::Request>, Option<Refusal>>
     where
         R: Replay<Req, Saved = Saved>,
@@ -102,13 +103,13 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             let target = &member.faces()[face];
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
             let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
-            if self.story.is_over(now) {
+            if self.story.is_over(now.at) {
                 return Err(Some(deadline_passed()));
             }
             layer.replay.aim(&mut request, target);
             let refusal = match layer.rewrite.rewrite(request, target) {
                 Ok(Rewritten { request, model, .. })
-                    if !model.as_ref().is_some_and(|model| member.lacks(model, now)) =>
+                    if !model.as_ref().is_some_and(|model| member.lacks(model, now.at)) =>
                 {
                     return Ok(Next::Attempt(self.aim((member, face), model, now), request));
                 }
@@ -123,7 +124,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Err(refused)
     }
 
-    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<(Arc<Member>, usize)>
+    fn choose<Req>(&self, beside: Option<&Target>, now: Moment) -> Option<(Arc<Member>, usize)>
     where
         R: Replay<Req, Saved = Saved>,
     {
@@ -132,8 +133,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         loop {
             let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
             // Another request may just have taken the last that there was. Then this target is no choice any more.
-            if let Some(face) = member.face(now, |face| choice.among.is_untried(face))
-                && member.claim(now)
+            if let Some(face) = member.face(now.at, |face| choice.among.is_untried(face))
+                && member.claim(now.at)
             {
                 return Some((Arc::clone(member), face));
             }
@@ -152,7 +153,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         fleet: &'a Fleet,
         repeatable: bool,
         beside: Option<&'a Target>,
-        now: Instant,
+        now: Moment,
     ) -> Choice<'a> {
         let (settings, walk) = (&self.layer.settings, &self.walk);
         let wish = Wish {
@@ -169,13 +170,18 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Choice { among, policy: settings.policy, dice, shedding }
     }
 
-    fn aim(&self, (member, face): (Arc<Member>, usize), model: Option<Label>, begun: Instant) -> Aim {
+    fn aim(&self, (member, face): (Arc<Member>, usize), model: Option<Label>, begun: Moment) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
-        let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
+        let own = begun.at.checked_add(timeout).unwrap_or_else(|| begun.at + DAY);
         let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
         Aim { member, face, model, begun, until, patient: until == own }
+    }
+
+    #[inline]
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        self.layer.settings.shared.epoch.moment(at)
     }
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
@@ -196,7 +202,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             Some(result) => self.layer.classify.classify(result),
             None => Class::transport(TransportErrorKind::Timeout),
         };
-        let now = Instant::now();
+        let moment = self.moment(Instant::now());
+        let now = moment.at;
         if let (Verdict::Success, Some(Ok(response))) = (class.verdict, result) {
             let report = R::Mark::report(response);
             under_way.goes_on = report.is_some_and(|report| report.attend(attending(&under_way.to)));
@@ -207,7 +214,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let ended = Ended {
             class,
             model: to.model.as_ref(),
-            elapsed: now.saturating_duration_since(to.begun),
+            elapsed: Duration::from_nanos(moment.nanos.saturating_sub(to.begun.nanos)),
+            at: Some(moment.nanos),
             goes_on: under_way.goes_on,
             headroom,
             credential: target.credential().map(|_| to.face),
@@ -269,7 +277,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if (class.begun && !self.is_repeatable()) || self.story.attempts_left() == 0 {
             return None;
         }
-        let next = self.attempt(&mut None, None, now).ok()?;
+        let next = self.attempt(&mut None, None, self.moment(now)).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
         self.story.take_attempt().then_some(next)
     }
@@ -279,8 +287,14 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
         let target = to.target();
-        let (upstream, credential) = (target.name(), target.credential().map(Label::as_str));
-        debug!(%upstream, credential, %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
+        debug!(
+            upstream = %target.name(),
+            credential = target.credential().map(Label::as_str),
+            %verdict,
+            %outcome,
+            elapsed_ms = elapsed.as_millis(),
+            "attempt ended"
+        );
         if timed_out && !to.patient {
             // A caller without time is no fault of the target's.
             to.member.abandoned(elapsed, now);

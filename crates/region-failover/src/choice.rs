@@ -38,7 +38,7 @@ impl<'a> Choice<'a> {
         other.or_else(|| self.by_policy(Domains::Any)).or_else(|| {
             let Wish { fresh, story, .. } = self.among.wish;
             if fresh {
-                self.shedding.found_short(story.class, self.among.now);
+                self.shedding.found_short(story.class, self.among.now.at);
             }
             if story.class.is_sheddable() { None } else { self.least_bad() }
         })
@@ -47,7 +47,7 @@ impl<'a> Choice<'a> {
     /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
     /// takes up its whole load.
     pub(crate) fn make_second(&self) -> Option<&'a Arc<Member>> {
-        self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now) {
+        self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now.at) {
             Standing::Up(share) => share.ease >= 1.0,
             _ => false,
         })
@@ -61,7 +61,7 @@ impl<'a> Choice<'a> {
             return None;
         }
         let member = self.among.fleet.take_due(self.among.now, || story.attempts_left() > 0)?;
-        (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now)).then_some(member)
+        (self.among.is_open(member, Domains::Any) && member.claim_probe(self.among.now.at)).then_some(member)
     }
 
     #[inline]
@@ -70,10 +70,10 @@ impl<'a> Choice<'a> {
         let all = 0..members.len();
         // Almost always the first takes up its whole load, and no dice are needed.
         if self.policy == Policy::Ordered
-            && let Some(up) = members.first().and_then(|first| self.among.up(first, domains))
-            && up.share.ease >= 1.0
+            && let Some(first) = members.first()
+            && self.takes_all(first, domains)
         {
-            return Some(up.member);
+            return Some(first);
         }
         match (self.policy, self.among.wish.key) {
             (Policy::Balanced, _) | (Policy::Sticky, None) => self.balanced(domains),
@@ -87,12 +87,20 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// Whether a target may be asked, and takes up its whole load.
+    #[inline]
+    fn takes_all(&self, member: &'a Arc<Member>, domains: Domains) -> bool {
+        let plain = self.among.asks_nothing() && member.serves();
+        let takes = || self.among.up(member, domains).is_some_and(|up| up.share.ease >= 1.0);
+        if plain { self.among.admits(member) } else { takes() }
+    }
+
     /// Chooses by a rule that goes by no weight.
     fn by_rule(&self, dice: u64, domains: Domains, there: &dyn Fn(&Up<'_>) -> bool) -> Option<&'a Arc<Member>> {
         let all = 0..self.among.fleet.members().len();
         let ups = || self.among.ups(all.clone(), domains).filter(|up| there(up));
         match (self.policy, self.among.wish.key) {
-            (Policy::Nearest, _) => least(ups(), |up| up.member.pace(self.among.now).latency.unwrap_or(0.0)),
+            (Policy::Nearest, _) => least(ups(), |up| up.member.pace(self.among.now.at).latency.unwrap_or(0.0)),
             (Policy::Cheapest, _) => {
                 let price = ups().map(|up| up.member.target().cost()).min()?;
                 self.least_loaded(ups().filter(|up| up.member.target().cost() == price))
@@ -111,7 +119,7 @@ impl<'a> Choice<'a> {
     #[inline]
     fn balanced(&self, domains: Domains) -> Option<&'a Arc<Member>> {
         let levels = self.among.fleet.levels();
-        let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now) };
+        let level = if levels.len() == 1 { 0 } else { self.among.fleet.draw_level(self.dice, self.among.now.at) };
         self.better_of_two(levels.get(level)?.clone(), domains).or_else(|| {
             // It has nobody for this request. What is left is asked in the order of priority.
             levels.iter().find_map(|range| self.better_of_two(range.clone(), domains))
@@ -129,12 +137,31 @@ impl<'a> Choice<'a> {
             // Another one: there are n - 1.
             let second = below(mix(dice), n - 1);
             let second = if second < first { second } else { second + 1 };
-            let one = |at: usize| self.among.up(level.get(at)?, domains);
-            if let Some(member) = self.least_loaded([one(first), one(second)].into_iter().flatten()) {
+            let (one, other) = (level.get(first)?, level.get(second)?);
+            if let Some(member) = self.better(one, other).or_else(|| self.better_after_all(one, other, domains)) {
                 return Some(member);
             }
         }
         self.least_loaded(self.among.ups(range, domains))
+    }
+
+    /// The better of two that both simply serve, for a request that goes anywhere: almost always.
+    #[inline]
+    fn better(&self, one: &'a Arc<Member>, other: &'a Arc<Member>) -> Option<&'a Arc<Member>> {
+        let cost = |member: &Member| member.cost_at(self.among.now.nanos).filter(|_| self.among.admits(member));
+        if !self.among.asks_nothing() {
+            return None;
+        }
+        Some(if cost(other)? < cost(one)? { other } else { one })
+    }
+
+    fn better_after_all(
+        &self,
+        one: &'a Arc<Member>,
+        other: &'a Arc<Member>,
+        domains: Domains,
+    ) -> Option<&'a Arc<Member>> {
+        self.least_loaded([one, other].into_iter().filter_map(|member| self.among.up(member, domains)))
     }
 
     fn weighted<I: Iterator<Item = Up<'a>>>(&self, ups: impl Fn() -> I) -> Option<&'a Arc<Member>> {
@@ -174,13 +201,13 @@ impl<'a> Choice<'a> {
     fn least_bad(&self) -> Option<&'a Arc<Member>> {
         let tried = |domain| self.among.wish.story.told().is_some_and(|context| context.tried(domain));
         let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(self.among.now) {
+        let out = open.filter_map(|member| match member.standing(self.among.now.at) {
             Standing::Out(at) => Some((tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
         // If it is due, this is how it is looked at.
-        member.claim_probe(self.among.now);
+        member.claim_probe(self.among.now.at);
         Some(member)
     }
 
@@ -192,7 +219,7 @@ impl<'a> Choice<'a> {
         const LOOKS: usize = 150;
         let mut best = [None, None];
         for up in ups {
-            let pace = up.member.pace(self.among.now);
+            let pace = up.member.pace(self.among.now.at);
             let cost = up.member.cost(up.share.factor(), pace);
             let best = &mut best[usize::from(pace.in_doubt)];
             if best.is_none_or(|(least, _)| cost < least) {

@@ -3,7 +3,7 @@
 use std::{
     ops::Range,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     HealthPolicy,
+    epoch::{Epoch, Moment},
     levels::{Level, Share, Spread},
     member::Member,
     policy::{Dice, below},
@@ -24,6 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Fleet {
     members: Box<[Arc<Member>]>,
+    epoch: Epoch,
     /// The members of each priority.
     levels: Box<[Range<usize>]>,
     view: Mutex<View>,
@@ -34,9 +36,7 @@ pub(crate) struct Fleet {
 /// What may be known of a view without a lock. Almost always there is nothing to take from it.
 #[derive(Debug, Default)]
 struct Glance {
-    /// From where times are counted: the first look.
-    since: OnceLock<Instant>,
-    /// In nanoseconds from then, how long the view is good. 0 if it is not.
+    /// How long the view is good, in nanoseconds from the epoch. 0 if it is not.
     until: AtomicU64,
     has_due: AtomicBool,
 }
@@ -63,10 +63,11 @@ impl Fleet {
 
     /// Creates a fleet of `targets`. What is known of a target of the same name in `before` stays known.
     pub(crate) fn new(targets: impl IntoIterator<Item = Target>, health: HealthPolicy, before: Option<&Self>) -> Self {
+        let epoch = before.map_or_else(Epoch::default, |fleet| fleet.epoch.clone());
         let member = |target: Target| match before.and_then(|fleet| fleet.find(target.name())) {
             Some(member) if *member.target() == target => Arc::clone(member),
             Some(member) => Arc::new(member.renewed(target)),
-            None => Arc::new(Member::new(target, health)),
+            None => Arc::new(Member::new(target, health, &epoch)),
         };
         let mut members: Box<[_]> = targets.into_iter().map(member).collect();
         // Stable: within a priority, as given.
@@ -78,7 +79,12 @@ impl Fleet {
             from += level.len();
         }
         let view = Mutex::new(View::of(levels.len()));
-        Self { members, levels: levels.into(), view, glance: Glance::default() }
+        Self { members, epoch, levels: levels.into(), view, glance: Glance::default() }
+    }
+
+    /// Returns from where all times are counted.
+    pub(crate) const fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
     /// Returns all members, by priority.
@@ -114,11 +120,11 @@ impl Fleet {
 
     /// Takes the target that is out and due to be looked at, if there is one, and whoever asks `may` look.
     #[inline]
-    pub(crate) fn take_due(&self, now: Instant, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
-        if self.glance.shows_nothing(now) {
+    pub(crate) fn take_due(&self, now: Moment, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
+        if self.glance.shows_nothing(now.nanos) {
             return None;
         }
-        let due = self.with_view(now, |view| {
+        let due = self.with_view(now.at, |view| {
             let due = view.due.take_if(|_| may());
             self.glance.has_due.store(view.due.is_some(), Ordering::Relaxed);
             due
@@ -130,7 +136,7 @@ impl Fleet {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.until.is_none_or(|until| until <= now) {
             view.renew(self, now);
-            self.glance.renew(view.due.is_some(), view.until, now);
+            self.glance.renew(view.due.is_some(), view.until.map(|until| self.epoch.nanos(until)));
         }
         f(&mut view)
     }
@@ -140,17 +146,14 @@ impl Fleet {
 
 impl Glance {
     /// Whether the view is good, and no target is due to be looked at.
-    fn shows_nothing(&self, now: Instant) -> bool {
-        let Some(since) = self.since.get() else { return false };
-        let until = self.until.load(Ordering::Acquire);
-        now.saturating_duration_since(*since).as_nanos() < u128::from(until) && !self.has_due.load(Ordering::Relaxed)
+    #[inline]
+    fn shows_nothing(&self, nanos: u64) -> bool {
+        nanos < self.until.load(Ordering::Acquire) && !self.has_due.load(Ordering::Relaxed)
     }
 
-    fn renew(&self, has_due: bool, until: Option<Instant>, now: Instant) {
-        let since = *self.since.get_or_init(|| now);
-        let until = until.map_or(0, |until| until.saturating_duration_since(since).as_nanos());
+    fn renew(&self, has_due: bool, until: Option<u64>) {
         self.has_due.store(has_due, Ordering::Relaxed);
-        self.until.store(u64::try_from(until).unwrap_or(0), Ordering::Release);
+        self.until.store(until.unwrap_or(0), Ordering::Release);
     }
 }
 

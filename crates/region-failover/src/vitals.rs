@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use crate::{
     HealthPolicy,
     doubt::Doubt,
+    epoch::Epoch,
     health::Health,
-    latency::{Pace, PeakEwma, nanos},
+    latency::{Pace, PeakEwma},
     standing::{Share, Standing},
     window::Window,
 };
@@ -17,8 +18,8 @@ use crate::{
 /// What changes of what is known of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Vitals {
-    /// From where the times of latency and window are counted: the first request.
-    pub(crate) since: Option<Instant>,
+    /// From where the times of latency and window are counted.
+    pub(crate) epoch: Epoch,
     pub(crate) health: Health,
     pub(crate) latency: PeakEwma,
     pub(crate) doubt: Doubt,
@@ -82,9 +83,9 @@ impl Vitals {
     /// In percent: a target with less than this left of one of its limits counts for less.
     const SCARCE: u8 = 2;
 
-    pub(crate) fn new(latency: PeakEwma, credentials: usize) -> Self {
+    pub(crate) fn new(latency: PeakEwma, credentials: usize, epoch: &Epoch) -> Self {
         Self {
-            since: None,
+            epoch: epoch.clone(),
             health: Health::new(),
             latency,
             doubt: Doubt::NONE,
@@ -130,14 +131,7 @@ impl Vitals {
 
     /// Returns the nanoseconds until `now`, from where times are counted.
     pub(crate) fn nanos(&self, now: Instant) -> u64 {
-        self.since.map_or(0, |since| nanos(now.saturating_duration_since(since)))
-    }
-
-    /// Returns the nanoseconds until `now`, which are counted from there if they were not before.
-    #[inline]
-    pub(crate) fn count_nanos(&mut self, now: Instant) -> u64 {
-        self.since.get_or_insert(now);
-        self.nanos(now)
+        self.epoch.nanos(now)
     }
 
     /// Notes a success at `now`, in `nanos`.
@@ -203,14 +197,20 @@ impl Vitals {
     }
 
     /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.
+    #[inline]
     pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
+        self.is_plain() || self.is_up_all_the_same(policy, now)
+    }
+
+    /// Returns whether it serves although there is more to know.
+    #[cold]
+    fn is_up_all_the_same(&self, policy: &HealthPolicy, now: Instant) -> bool {
         let holds = |until: Instant| now < until;
-        self.is_plain()
-            || self.stance == Stance::InService
-                && !self.parked.is_some_and(holds)
-                && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
-                && self.first_credential(now).is_none()
-                && self.health.is_up(policy, now)
+        self.stance == Stance::InService
+            && !self.parked.is_some_and(holds)
+            && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
+            && self.first_credential(now).is_none()
+            && self.health.is_up(policy, now)
     }
 
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {

@@ -50,7 +50,12 @@ impl Scene {
         let fresh = story.attempts_made() == 0;
         let (key, context_over) = (self.key, self.context_over);
         let wish = Wish { story, fresh, passed, key, context_over, repeatable: true, beside: None };
-        Choice { among: Candidates { fleet, admit: None, wish, now: self.now }, policy, dice, shedding }
+        Choice {
+            among: Candidates { fleet, admit: None, wish, now: fleet.epoch().moment(self.now) },
+            policy,
+            dice,
+            shedding,
+        }
     }
 
     fn choose(&self, policy: Policy) -> Option<&str> {

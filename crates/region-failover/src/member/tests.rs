@@ -6,7 +6,7 @@ use buttress_core::{Attend as _, Class, Headroom, Outcome, RetryHint, Room, Verd
 const RESTS: Rests = Rests::DEFAULT;
 
 fn member() -> Member {
-    Member::new(Target::named("east").unwrap(), HealthPolicy::DEFAULT)
+    Member::new(Target::named("east").unwrap(), HealthPolicy::DEFAULT, &Epoch::default())
 }
 
 fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
