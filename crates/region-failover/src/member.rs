@@ -49,6 +49,7 @@ impl Member {
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
         // What is under way under the old facts is counted there, and ends there.
+        vitals.trials = vitals.trials.renewed();
         let mut known = Known::new(&target, vitals);
         known.glance.weight = self.known.glance.weight.renewed(&target);
         Self { target, credentials, policy: self.policy, known }
@@ -191,6 +192,9 @@ impl Member {
             vitals.is_up(policy, now)
         };
         attempt.tell(&mut vitals, policy, rests, now);
+        if attempt.is_trial {
+            attempt.tell_trial(&mut vitals, now);
+        }
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
                 Some(credential) => vitals.reckon_credential(credential, headroom, rests.longest, now),
@@ -280,7 +284,7 @@ impl Member {
         *vitals = fresh;
     }
 
-    fn change(&self) -> Change<'_> {
+    pub(crate) fn change(&self) -> Change<'_> {
         self.known.change()
     }
 

@@ -12,6 +12,7 @@ use crate::{
     health::Health,
     latency::{Pace, PeakEwma},
     standing::{Share, Standing},
+    trials::Trials,
     window::Window,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Vitals {
     pub(crate) credentials: Vec<Option<Instant>>,
     /// How many requests it can take, and until when that holds, by its own word.
     pub(crate) spare: Option<(u64, Instant)>,
+    /// What is sent there where all are out.
+    pub(crate) trials: Trials,
 }
 
 /// What an operator wants of a target.
@@ -97,6 +100,7 @@ impl Vitals {
             scarce: None,
             credentials: vec![None; credentials],
             spare: None,
+            trials: Trials::new(),
         }
     }
 

@@ -35,6 +35,7 @@ mod repetition;
 mod rewriting;
 mod settings;
 mod shedding;
+mod stampede;
 mod sums;
 mod timeouts;
 
