@@ -203,7 +203,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             return;
         }
         // A refusal of a layer further in says nothing of the target that the layer does not know itself.
-        if !matches!(outcome, Outcome::Refused(_)) && to.member.note(&self.layer.settings.rests, ended, now) {
+        if matches!(outcome, Outcome::Refused(_)) {
+            to.member.turned_back();
+        } else if to.member.note(&self.layer.settings.rests, ended, now) {
             self.layer.settings.shared.fleet_for_now().changed();
         }
     }

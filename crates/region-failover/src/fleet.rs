@@ -13,7 +13,7 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    HealthPolicy,
+    HealthPolicy, LevelReport,
     epoch::{Epoch, Moment},
     levels::{Level, Share, Spread},
     member::Member,
@@ -28,6 +28,8 @@ pub(crate) struct Fleet {
     epoch: Epoch,
     /// The members of each priority.
     levels: Box<[Range<usize>]>,
+    /// How many attempts each level got by targets that are no more.
+    departed: Box<[u64]>,
     view: Mutex<View>,
     /// What may be known of the view without a lock.
     glance: Glance,
@@ -79,7 +81,9 @@ impl Fleet {
             from += level.len();
         }
         let view = Mutex::new(View::of(levels.len()));
-        Self { members, epoch, levels: levels.into(), view, glance: Glance::default() }
+        let departed = |range: &Range<usize>| before.map_or(0, |fleet| fleet.departed(&members[range.clone()]));
+        let departed = levels.iter().map(departed).collect();
+        Self { members, epoch, levels: levels.into(), departed, view, glance: Glance::default() }
     }
 
     /// Returns from where all times are counted.
@@ -99,6 +103,33 @@ impl Fleet {
 
     pub(crate) fn find(&self, name: &Label) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| member.target().name() == name)
+    }
+
+    /// Returns how many attempts the level of `members` got by targets that are not among them.
+    fn departed(&self, members: &[Arc<Member>]) -> u64 {
+        let priority = |level: &[Arc<Member>]| level.first().map(|member| member.target().priority());
+        let same = |range: &&Range<usize>| priority(&self.members[(*range).clone()]) == priority(members);
+        let Some((at, range)) = self.levels.iter().enumerate().find(|(_, range)| same(range)) else { return 0 };
+        let gone = |member: &&Arc<Member>| !members.iter().any(|other| Arc::ptr_eq(other, member));
+        let gone: u64 = self.members[range.clone()].iter().filter(gone).map(|member| member.attempts()).sum();
+        self.departed[at] + gone
+    }
+
+    /// Returns how each level stands, the first by priority first.
+    pub(crate) fn list_levels(&self, now: Instant) -> Vec<LevelReport> {
+        let known = self
+            .with_view(now, |view| view.levels.iter().copied().zip(view.shares.iter().copied()).collect::<Vec<_>>());
+        let report = |((range, departed), (level, share)): ((&Range<usize>, &u64), (Level, Share))| {
+            let members = &self.members[range.clone()];
+            LevelReport {
+                priority: members.first().map_or(0, |member| member.target().priority()),
+                targets: members.len(),
+                attempts: departed + members.iter().map(|member| member.attempts()).sum::<u64>(),
+                share_percent: share.healthy + share.degraded,
+                availability_percent: Spread::DEFAULT.availability(&level),
+            }
+        };
+        self.levels.iter().zip(&self.departed).zip(known).map(report).collect()
     }
 
     /// Says that something has changed: the next choice looks at all targets anew.

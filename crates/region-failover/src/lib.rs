@@ -36,7 +36,8 @@
 //!    twice as long each time, a second at most. Whoever finds no place is refused, or waits by rule 16. What a target asked
 //!    for itself is kept all the same.
 //! 10. [`Handle`] lists, weighs, drains, ejects, restores and replaces targets while requests are under way. Its list tells
-//!     who is an outlier (rule 11), and what part of its weight each target counts for.
+//!     who is an outlier (rule 11), and what part of its weight each target counts for; [`Handle::levels`] what each priority
+//!     got, gets and can carry.
 //! 11. A target that says in its answer ([`Headroom`]) that a limit is used up is left alone until that is whole again, for an
 //!     hour at most; one with less than 2 % left of a limit counts for a tenth of its weight until then. So does one that
 //!     fails at least three times as often as the median of the others and at least one time in twenty, of 20 requests or
@@ -181,7 +182,7 @@ pub use self::{
     affinity::Affinity,
     error::ConfigError,
     future::ResponseFuture,
-    handle::{CredentialReport, Handle, TargetReport},
+    handle::{CredentialReport, Handle, LevelReport, TargetReport},
     health_policy::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},

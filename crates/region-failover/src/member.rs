@@ -50,6 +50,7 @@ impl Member {
         vitals.credentials = target.credentials().iter().map(parked).collect();
         // What is under way under the old facts is counted there, and ends there.
         vitals.trials = vitals.trials.renewed();
+        vitals.attempts = 0;
         let mut known = Known::new(&target, vitals);
         known.glance.weight = self.known.glance.weight.renewed(&target);
         Self { target, credentials, policy: self.policy, known }
@@ -192,6 +193,8 @@ impl Member {
             vitals.is_up(policy, now)
         };
         attempt.tell(&mut vitals, policy, rests, now);
+        // The end of an answer is no attempt of its own.
+        vitals.attempts += u64::from(attempt.at.is_some());
         if attempt.is_trial {
             attempt.tell_trial(&mut vitals, now);
         }
@@ -245,9 +248,20 @@ impl Member {
         self.vitals().health.factor(&self.policy, now)
     }
 
+    /// Returns how many attempts have come to an end there.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.vitals().attempts
+    }
+
+    /// Notes that a layer further in refused an attempt: that says nothing of the target.
+    pub(crate) fn turned_back(&self) {
+        self.change().attempts += 1;
+    }
+
     /// Notes that nobody waited longer for an answer than `waited`: the target is at least that slow.
     pub(crate) fn abandoned(&self, waited: Duration, now: Instant) {
         let mut vitals = self.change();
+        vitals.attempts += 1;
         let nanos = vitals.nanos(now);
         if vitals.latency.value(nanos).is_some_and(|known| known < waited.as_secs_f64()) {
             vitals.latency.observe(waited, nanos);
@@ -281,7 +295,7 @@ impl Member {
         self.known.glance.weight.reset(&self.target);
         let mut vitals = self.change();
         let fresh = Vitals::new(vitals.latency, self.credentials.len(), &vitals.epoch);
-        *vitals = fresh;
+        *vitals = Vitals { attempts: vitals.attempts, ..fresh };
     }
 
     pub(crate) fn change(&self) -> Change<'_> {

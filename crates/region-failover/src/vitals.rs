@@ -40,6 +40,8 @@ pub(crate) struct Vitals {
     pub(crate) spare: Option<(u64, Instant)>,
     /// What is sent there where all are out.
     pub(crate) trials: Trials,
+    /// How many attempts have come to an end there, for better or worse.
+    pub(crate) attempts: u64,
 }
 
 /// What an operator wants of a target.
@@ -101,6 +103,7 @@ impl Vitals {
             credentials: vec![None; credentials],
             spare: None,
             trials: Trials::new(),
+            attempts: 0,
         }
     }
 

@@ -27,6 +27,7 @@ mod credentials;
 mod deadlines;
 mod drops;
 mod hedging;
+mod levels;
 mod memory;
 mod moves;
 mod plain;
