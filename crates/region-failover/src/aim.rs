@@ -5,7 +5,7 @@ use std::sync::Arc;
 use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
-use crate::{epoch::Moment, member::Member, trials::Trial};
+use crate::{epoch::Moment, member::Member};
 
 /// Where an attempt goes, and until when.
 #[derive(Clone, Debug)]
@@ -18,8 +18,6 @@ pub(crate) struct Aim {
     pub(crate) until: Instant,
     /// The time is the attempt's own, and not what was left to an impatient caller.
     pub(crate) patient: bool,
-    /// The target is out, as all are: its place among the few that are sent there.
-    pub(crate) trial: Option<Arc<Trial>>,
 }
 
 /// An attempt under way. Dropped unfinished, nobody waited for its end.

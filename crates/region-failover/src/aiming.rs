@@ -10,11 +10,10 @@ use crate::{
     aim::Aim,
     call::{Call, Next, deadline_passed},
     candidates::{Candidates, Wish},
-    choice::{Choice, Pick},
+    choice::Choice,
     epoch::Moment,
     fleet::Fleet,
     member::Member,
-    trials::Trial,
 };
 
 /// A target that was chosen, and what was claimed of it.
@@ -22,7 +21,6 @@ struct Found {
     member: Arc<Member>,
     /// Which of its credentials it is shown.
     face: usize,
-    trial: Option<Arc<Trial>>,
 }
 
 // === impl Call ===
@@ -74,12 +72,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let fleet = self.layer.settings.shared.fleet_for_now();
         let choice = self.choice(&fleet, self.is_repeatable(), beside, now);
         loop {
-            let Pick { member, trial } = if beside.is_some() { choice.make_second()? } else { choice.make()? };
+            let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
             // Another request may just have taken the last that there was. Then this target is no choice any more.
             if let Some(face) = member.face(now.at, |face| choice.among.is_untried(face))
                 && member.claim(now.at)
             {
-                return Some(Found { member: Arc::clone(member), face, trial });
+                return Some(Found { member: Arc::clone(member), face });
             }
         }
     }
@@ -113,12 +111,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Choice { among, policy: settings.policy, dice, shedding }
     }
 
-    fn aim(&self, Found { member, face, trial }: Found, model: Option<Label>, begun: Moment) -> Aim {
+    fn aim(&self, Found { member, face }: Found, model: Option<Label>, begun: Moment) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
         let own = begun.at.checked_add(timeout).unwrap_or_else(|| begun.at + DAY);
         let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
-        Aim { member, face, model, begun, until, patient: until == own, trial }
+        Aim { member, face, model, begun, until, patient: until == own }
     }
 }

@@ -121,7 +121,6 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             headroom,
             credential: target.credential().map(|_| to.face),
             blames_credential: target.blames_credential(class.verdict),
-            is_trial: to.trial.is_some(),
         };
         self.note(to, &ended, result.is_none(), now);
         if class.verdict != Verdict::Success || R::Mark::MARKS || self.story.told().is_some() {

@@ -78,15 +78,6 @@ impl<'a> Candidates<'a> {
         self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
     }
 
-    /// Returns when the first of the targets that are out may be sent a request all the same, where nobody may be sent one now.
-    pub(crate) fn trial_at(&self) -> Option<Instant> {
-        let at = |member: &Arc<Member>| match member.standing(self.now.at) {
-            Standing::Out(_) => member.next_trial(self.now.at),
-            Standing::Up(_) | Standing::Parked(_) | Standing::Drained => None,
-        };
-        self.fleet.members().iter().filter(|member| self.fits(member)).filter_map(at).min()
-    }
-
     /// Returns whether a target that serves, and was not tried, is only kept from the request by those who are asked first.
     pub(crate) fn is_kept_away(&self) -> bool {
         let all = Self { admit: None, ..*self };

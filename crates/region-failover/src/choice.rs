@@ -13,7 +13,6 @@ use crate::{
     policy::{Dice, below, mix},
     shedding::Shedding,
     standing::Standing,
-    trials::Trial,
 };
 
 /// The choice of a target for one attempt.
@@ -25,48 +24,33 @@ pub(crate) struct Choice<'a> {
     pub(crate) shedding: &'a Shedding,
 }
 
-/// What was chosen.
-#[derive(Debug)]
-pub(crate) struct Pick<'a> {
-    pub(crate) member: &'a Arc<Member>,
-    /// The target is out, as all are.
-    pub(crate) trial: Option<Arc<Trial>>,
-}
-
 // === impl Choice ===
 
 impl<'a> Choice<'a> {
     /// Chooses a target; `None` if none of those that were not tried may be asked now.
     #[inline]
-    pub(crate) fn make(&self) -> Option<Pick<'a>> {
-        let serves = |member| Pick { member, trial: None };
+    pub(crate) fn make(&self) -> Option<&'a Arc<Member>> {
         if let Some(member) = self.due() {
-            return Some(serves(member));
+            return Some(member);
         }
         // Almost always nothing has failed, and both rounds are the same.
         let other = if self.among.wish.fresh { None } else { self.by_policy(Domains::Other) };
-        let up = other.or_else(|| self.by_policy(Domains::Any));
-        up.map(serves).or_else(|| self.make_do())
-    }
-
-    /// Nobody serves.
-    #[cold]
-    fn make_do(&self) -> Option<Pick<'a>> {
-        let Wish { fresh, story, .. } = self.among.wish;
-        if fresh {
-            self.shedding.found_short(story.class, self.among.now.at);
-        }
-        if story.class.is_sheddable() { None } else { self.least_bad() }
+        other.or_else(|| self.by_policy(Domains::Any)).or_else(|| {
+            let Wish { fresh, story, .. } = self.among.wish;
+            if fresh {
+                self.shedding.found_short(story.class, self.among.now.at);
+            }
+            if story.class.is_sheddable() { None } else { self.least_bad() }
+        })
     }
 
     /// Chooses a target of another failure domain for a request that is under way already; `None` if none is there that
     /// takes up its whole load.
-    pub(crate) fn make_second(&self) -> Option<Pick<'a>> {
-        let second = self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now.at) {
+    pub(crate) fn make_second(&self) -> Option<&'a Arc<Member>> {
+        self.by_policy(Domains::Other).filter(|member| match member.standing(self.among.now.at) {
             Standing::Up(share) => share.ease >= 1.0,
             _ => false,
-        })?;
-        Some(Pick { member: second, trial: None })
+        })
     }
 
     /// A request that could go elsewhere sees how a target is that is out, if it is time for it.
@@ -213,23 +197,18 @@ impl<'a> Choice<'a> {
         first.map(|(_, _, member)| member)
     }
 
-    /// All are out: the one that is due back first, of those that have a place left for it. What a target asked for itself is
-    /// kept all the same.
-    fn least_bad(&self) -> Option<Pick<'a>> {
-        let now = self.among.now.at;
+    /// All are out: the one that is due back first. What a target asked for itself is kept all the same.
+    fn least_bad(&self) -> Option<&'a Arc<Member>> {
         let tried = |domain| self.among.wish.story.told().is_some_and(|context| context.tried(domain));
         let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
-        let out = open.filter_map(|member| match member.standing(now) {
-            // If it is due, this is how it is looked at.
-            Standing::Out(at) if at <= now || member.next_trial(now).is_none() => {
-                Some((tried(member.target().failure_domain()), at, member))
-            }
+        let out = open.filter_map(|member| match member.standing(self.among.now.at) {
+            Standing::Out(at) => Some((tried(member.target().failure_domain()), at, member)),
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;
-        let is_probe = member.claim_probe(now);
-        let trial = Trial::claim(member, now);
-        (is_probe || trial.is_some()).then_some(Pick { member, trial })
+        // If it is due, this is how it is looked at.
+        member.claim_probe(self.among.now.at);
+        Some(member)
     }
 
     /// Returns the member where one request more costs least; one that is in doubt instead of one that is not only now and

@@ -25,8 +25,6 @@ pub(crate) struct Ended<'a> {
     pub(crate) credential: Option<usize>,
     /// The verdict speaks of that alone.
     pub(crate) blames_credential: bool,
-    /// It was sent although the target was out, because all were.
-    pub(crate) is_trial: bool,
 }
 
 // === impl Ended ===
@@ -38,17 +36,7 @@ impl Ended<'_> {
     /// What an answer came to whose head was noted before.
     pub(crate) const fn later(class: Class) -> Self {
         let (elapsed, at, goes_on) = (Duration::ZERO, None, false);
-        Self {
-            class,
-            model: None,
-            elapsed,
-            at,
-            goes_on,
-            headroom: None,
-            credential: None,
-            blames_credential: false,
-            is_trial: false,
-        }
+        Self { class, model: None, elapsed, at, goes_on, headroom: None, credential: None, blames_credential: false }
     }
 
     /// Changes what is known of the target.
@@ -85,17 +73,6 @@ impl Ended<'_> {
             }
             // About the request, or the caller: they say nothing of the target.
             _ => {}
-        }
-    }
-
-    /// Says what it means for those that are sent although the target is out. Its head is enough: the end of the answer may be
-    /// minutes away.
-    #[cold]
-    pub(crate) fn tell_trial(&self, vitals: &mut Vitals, now: Instant) {
-        match self.class.verdict {
-            Verdict::Success | Verdict::Slow => vitals.trials.served(),
-            Verdict::Cancelled | Verdict::CallerFault | Verdict::ContentFiltered | Verdict::ContextTooLong => {}
-            _ => vitals.trials.failed(now),
         }
     }
 

@@ -110,7 +110,7 @@ impl<R, W, C, M> RegionFailoverLayer<R, W, C, M> {
     }
 
     /// Lets a request that matters ([`Criticality`](buttress_core::Criticality)) wait for the first target to return, where all
-    /// have asked for time, or are out and have as many requests as a target that is out is sent: for no longer than `longest`, nor beyond its deadline, and no more than `most` at a time. Off by
+    /// have asked for time: for no longer than `longest`, nor beyond its deadline, and no more than `most` at a time. Off by
     /// default.
     ///
     /// Those that wait are let go one after the other, 10 ms apart. To be set before the layer is used and its handle taken:

@@ -30,11 +30,8 @@
 //!    and then, and returns, slowly, after it has served for a while ([`HealthPolicy`]). A caller that had no time is no
 //!    fault of the target's. Where a reader of the body speaks in an [`AnswerReport`], an answer counts as a success, or as
 //!    what it was, only at its end, and the request is pending until then.
-//! 9. Where all targets are out, the one that is due back first is asked: it is better than none. Nobody runs it over: three
-//!    such requests are under way to a target at a time, one more for each that was served, half as many after one that
-//!    failed, and one more each second where none comes back. After three failures in a row there is a rest of 100 ms, then
-//!    twice as long each time, a second at most. Whoever finds no place is refused, or waits by rule 16. What a target asked
-//!    for itself is kept all the same.
+//! 9. Where all targets are out, the one that is due back first is asked: it is better than none. What a target asked for
+//!    itself is kept all the same.
 //! 10. [`Handle`] lists, weighs, drains, ejects, restores and replaces targets while requests are under way. Its list tells
 //!     who is an outlier (rule 11), and what part of its weight each target counts for; [`Handle::levels`] what each priority
 //!     got, gets and can carry.
@@ -63,8 +60,8 @@
 //!     targets with too much to do, also keeps those that matter less away for a second after that, and for twice as long each
 //!     time it happens again soon, 32 s at most: what comes back is not theirs to take. `Sheddable` leaves a target with less
 //!     than 2 % of a limit to all others. [`Handle::sheds`] counts.
-//! 16. With [`RegionFailoverLayer::wait_for_return`], a critical request that finds all targets left alone by their own word,
-//!     or no place at those that are out, waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
+//! 16. With [`RegionFailoverLayer::wait_for_return`], a critical request that finds all targets left alone by their own word
+//!     waits for the first to return, if that is within its deadline and a time that is set; a set number at most wait at a
 //!     time. They are let go 10 ms apart, `CriticalPlus` first, so that a target that turns the first away is not run over.
 //!
 //! 17. A target may have [several credentials](buttress_core::Target::with_credentials), by name. The [`Target`] that the rewrite
@@ -170,7 +167,6 @@ mod shortage;
 mod sketch;
 mod standing;
 mod story;
-mod trials;
 #[cfg(test)]
 mod vectors;
 mod vitals;

@@ -49,7 +49,6 @@ impl Member {
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
         // What is under way under the old facts is counted there, and ends there.
-        vitals.trials = vitals.trials.renewed();
         vitals.attempts = 0;
         let mut known = Known::new(&target, vitals);
         known.glance.weight = self.known.glance.weight.renewed(&target);
@@ -195,9 +194,6 @@ impl Member {
         attempt.tell(&mut vitals, policy, rests, now);
         // The end of an answer is no attempt of its own.
         vitals.attempts += u64::from(attempt.at.is_some());
-        if attempt.is_trial {
-            attempt.tell_trial(&mut vitals, now);
-        }
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
                 Some(credential) => vitals.reckon_credential(credential, headroom, rests.longest, now),
@@ -298,7 +294,7 @@ impl Member {
         *vitals = Vitals { attempts: vitals.attempts, ..fresh };
     }
 
-    pub(crate) fn change(&self) -> Change<'_> {
+    fn change(&self) -> Change<'_> {
         self.known.change()
     }
 

@@ -34,13 +34,9 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if self.story.class.is_sheddable() {
             return Next::Refuse(self.shed(back, now));
         }
-        // Those that are out have enough to do for now.
-        let trial = candidates.trial_at().filter(|at| *at < back || back <= now);
-        match (self.enter_line(since, trial.unwrap_or(back), now), trial) {
-            (Some((place, turn)), _) => Next::Await(place, turn),
-            // Nobody knows whether it is better then.
-            (None, Some(_)) => Next::Refuse(alone().with_guessed_retry_after(Walk::GUESS)),
-            (None, None) => Next::Refuse(alone().with_retry_after(back.saturating_duration_since(now))),
+        match self.enter_line(since, back, now) {
+            Some((place, turn)) => Next::Await(place, turn),
+            None => Next::Refuse(alone().with_retry_after(back.saturating_duration_since(now))),
         }
     }
 

@@ -12,7 +12,6 @@ use crate::{
     health::Health,
     latency::{Pace, PeakEwma},
     standing::{Share, Standing},
-    trials::Trials,
     window::Window,
 };
 
@@ -38,8 +37,6 @@ pub(crate) struct Vitals {
     pub(crate) credentials: Vec<Option<Instant>>,
     /// How many requests it can take, and until when that holds, by its own word.
     pub(crate) spare: Option<(u64, Instant)>,
-    /// What is sent there where all are out.
-    pub(crate) trials: Trials,
     /// How many attempts have come to an end there, for better or worse.
     pub(crate) attempts: u64,
 }
@@ -102,7 +99,6 @@ impl Vitals {
             scarce: None,
             credentials: vec![None; credentials],
             spare: None,
-            trials: Trials::new(),
             attempts: 0,
         }
     }

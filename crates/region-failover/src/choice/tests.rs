@@ -59,7 +59,7 @@ impl Scene {
     }
 
     fn choose(&self, policy: Policy) -> Option<&str> {
-        self.choice(policy).make().map(|pick| pick.member.target().name().as_str())
+        self.choice(policy).make().map(|member| member.target().name().as_str())
     }
 
     fn member(&self, name: &str) -> &Member {
@@ -91,7 +91,7 @@ impl Scene {
     /// The targets of one request, each of which fails.
     fn walk(&mut self, policy: Policy) -> Vec<String> {
         let mut names = Vec::new();
-        while let Some(target) = self.choice(policy).make().map(|pick| pick.member.target().clone()) {
+        while let Some(target) = self.choice(policy).make().map(|member| member.target().clone()) {
             names.push(target.name().as_str().to_owned());
             self.story.record(Attempt::new(Some(target), Verdict::Transient, WORD, Duration::ZERO));
         }
@@ -202,7 +202,7 @@ fn a_request_that_cannot_be_repeated_is_no_probe() {
     scene.now += Duration::from_secs(6);
     let mut choice = scene.choice(Policy::Ordered);
     choice.among.wish.repeatable = false;
-    assert_eq!(choice.make().unwrap().member.target().name().as_str(), "b");
+    assert_eq!(choice.make().unwrap().target().name().as_str(), "b");
 }
 
 #[test]

@@ -36,7 +36,6 @@ mod repetition;
 mod rewriting;
 mod settings;
 mod shedding;
-mod stampede;
 mod sums;
 mod timeouts;
 
