@@ -5,7 +5,7 @@ use std::sync::Arc;
 use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
-use crate::member::Member;
+use crate::{epoch::Moment, member::Member};
 
 /// Where an attempt goes, and until when.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Aim {
     /// Which of its credentials it is shown.
     pub(crate) face: usize,
     pub(crate) model: Option<Label>,
-    pub(crate) begun: Instant,
+    pub(crate) begun: Moment,
     pub(crate) until: Instant,
     /// The time is the attempt's own, and not what was left to an impatient caller.
     pub(crate) patient: bool,
@@ -62,7 +62,7 @@ impl Drop for UnderWay {
         }
         if !self.finished {
             let now = Instant::now();
-            member.abandoned(now.saturating_duration_since(*begun), now);
+            member.abandoned(now.saturating_duration_since(begun.at), now);
         }
     }
 }

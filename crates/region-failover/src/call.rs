@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress_core::{
-    Attempt, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, Rewritten, Target,
-    TransportErrorKind, Verdict,
+    Attempt, Class, Classify, Label, Mark, Outcome, Refusal, RefusalKind, Replay, Rewrite, TransportErrorKind, Verdict,
 };
 use tokio::time::Instant;
 use tracing::debug;
@@ -13,12 +12,9 @@ use crate::{
     Affinity, HedgeRoute, RegionFailoverLayer,
     aim::{Aim, UnderWay},
     attending::attending,
-    candidates::{Candidates, Wish},
-    choice::Choice,
     ended::Ended,
-    fleet::Fleet,
+    epoch::Moment,
     line::Place,
-    member::Member,
     second::Slow,
     story::Story,
     walk::{Verdicts, Walk},
@@ -38,7 +34,7 @@ pub(crate) struct Call<S, R, W, C, M, Saved> {
     pub(crate) saved: Saved,
     pub(crate) story: Story,
     pub(crate) keys: Keys,
-    walk: Walk,
+    pub(crate) walk: Walk,
     pub(crate) slow: Slow,
 }
 
@@ -77,105 +73,16 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if let Some(until) = self.shedding().sheds(self.story.class, now) {
             return Next::Refuse(self.shed(until, now));
         }
-        match self.attempt(first, None, now) {
+        match self.attempt(first, None, self.moment(now)) {
             Ok(next) => next,
             Err(Some(refusal)) => Next::Refuse(refusal),
             Err(None) => self.nobody(waited.unwrap_or(now), now),
         }
     }
 
-    /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
-    /// does. `beside` is where the request is under way already.
-    pub(crate) fn attempt<Req>(
-        &mut self,
-        first: &mut Option<R::Request>,
-        beside: Option<&Target>,
-        now: Instant,
-    ) -> Result<Next<R::Request>, Option<Refusal>>
-    where
-        R: Replay<Req, Saved = Saved>,
-        W: Rewrite<R::Request>,
-    {
-        let mut refused = None;
-        while let Some((member, face)) = self.choose(beside, now) {
-            let layer = &*self.layer;
-            let target = &member.faces()[face];
-            // Made again only now: that ends the failed attempt's body, which may still be on its way.
-            let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
-            if self.story.is_over(now) {
-                return Err(Some(deadline_passed()));
-            }
-            layer.replay.aim(&mut request, target);
-            let refusal = match layer.rewrite.rewrite(request, target) {
-                Ok(Rewritten { request, model, .. })
-                    if !model.as_ref().is_some_and(|model| member.lacks(model, now)) =>
-                {
-                    return Ok(Next::Attempt(self.aim((member, face), model, now), request));
-                }
-                Ok(_) => Refusal::new(RefusalKind::NotFound, "no target has the model").hopeless(),
-                Err(refusal) => refusal,
-            };
-            debug!(upstream = %target.name(), reason = refusal.kind().code(), "target passed over");
-            member.unclaim();
-            self.walk.passed.push(target.name().clone());
-            refused = Some(refusal);
-        }
-        Err(refused)
-    }
-
-    fn choose<Req>(&self, beside: Option<&Target>, now: Instant) -> Option<(Arc<Member>, usize)>
-    where
-        R: Replay<Req, Saved = Saved>,
-    {
-        let fleet = self.layer.settings.shared.fleet_for_now();
-        let choice = self.choice(&fleet, self.is_repeatable(), beside, now);
-        loop {
-            let member = if beside.is_some() { choice.make_second()? } else { choice.make()? };
-            // Another request may just have taken the last that there was. Then this target is no choice any more.
-            if let Some(face) = member.face(now, |face| choice.among.is_untried(face))
-                && member.claim(now)
-            {
-                return Some((Arc::clone(member), face));
-            }
-        }
-    }
-
-    pub(crate) fn is_repeatable<Req>(&self) -> bool
-    where
-        R: Replay<Req, Saved = Saved>,
-    {
-        self.layer.settings.repeat_all || self.layer.replay.is_idempotent(&self.saved)
-    }
-
-    pub(crate) fn choice<'a>(
-        &'a self,
-        fleet: &'a Fleet,
-        repeatable: bool,
-        beside: Option<&'a Target>,
-        now: Instant,
-    ) -> Choice<'a> {
-        let (settings, walk) = (&self.layer.settings, &self.walk);
-        let wish = Wish {
-            story: &self.story,
-            fresh: self.story.attempts_made() == 0,
-            passed: &walk.passed,
-            key: self.keys.affinity.map(Affinity::key),
-            context_over: walk.context_over,
-            repeatable,
-            beside,
-        };
-        let among = Candidates { fleet, admit: settings.admit.as_deref(), wish, now };
-        let (dice, shedding) = (&settings.shared.dice, &settings.shared.shedding);
-        Choice { among, policy: settings.policy, dice, shedding }
-    }
-
-    fn aim(&self, (member, face): (Arc<Member>, usize), model: Option<Label>, begun: Instant) -> Aim {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
-        // A timeout beyond what a clock can hold is no timeout; a day is as good.
-        let own = begun.checked_add(timeout).unwrap_or(begun + DAY);
-        let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
-        Aim { member, face, model, begun, until, patient: until == own }
+    #[inline]
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        self.layer.settings.shared.epoch.moment(at)
     }
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
@@ -196,7 +103,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             Some(result) => self.layer.classify.classify(result),
             None => Class::transport(TransportErrorKind::Timeout),
         };
-        let now = Instant::now();
+        let moment = self.moment(Instant::now());
+        let now = moment.at;
         if let (Verdict::Success, Some(Ok(response))) = (class.verdict, result) {
             let report = R::Mark::report(response);
             under_way.goes_on = report.is_some_and(|report| report.attend(attending(&under_way.to)));
@@ -207,7 +115,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let ended = Ended {
             class,
             model: to.model.as_ref(),
-            elapsed: now.saturating_duration_since(to.begun),
+            elapsed: Duration::from_nanos(moment.nanos.saturating_sub(to.begun.nanos)),
+            at: Some(moment.nanos),
             goes_on: under_way.goes_on,
             headroom,
             credential: target.credential().map(|_| to.face),
@@ -269,7 +178,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         if (class.begun && !self.is_repeatable()) || self.story.attempts_left() == 0 {
             return None;
         }
-        let next = self.attempt(&mut None, None, now).ok()?;
+        let next = self.attempt(&mut None, None, self.moment(now)).ok()?;
         // Taken last, since a target that the rewrite refuses costs no attempt.
         self.story.take_attempt().then_some(next)
     }
@@ -279,21 +188,29 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let Ended { class, elapsed, .. } = *ended;
         let Class { verdict, outcome, .. } = class;
         let target = to.target();
-        let (upstream, credential) = (target.name(), target.credential().map(Label::as_str));
-        debug!(%upstream, credential, %verdict, %outcome, elapsed_ms = elapsed.as_millis(), "attempt ended");
+        debug!(
+            upstream = %target.name(),
+            credential = target.credential().map(Label::as_str),
+            %verdict,
+            %outcome,
+            elapsed_ms = elapsed.as_millis(),
+            "attempt ended"
+        );
         if timed_out && !to.patient {
             // A caller without time is no fault of the target's.
             to.member.abandoned(elapsed, now);
             return;
         }
         // A refusal of a layer further in says nothing of the target that the layer does not know itself.
-        if !matches!(outcome, Outcome::Refused(_)) && to.member.note(&self.layer.settings.rests, ended, now) {
+        if matches!(outcome, Outcome::Refused(_)) {
+            to.member.turned_back();
+        } else if to.member.note(&self.layer.settings.rests, ended, now) {
             self.layer.settings.shared.fleet_for_now().changed();
         }
     }
 }
 
-fn deadline_passed() -> Refusal {
+pub(crate) fn deadline_passed() -> Refusal {
     Refusal::new(RefusalKind::DeadlineExceeded, "the deadline passed before a target answered")
         .with_guessed_retry_after(Walk::GUESS)
 }

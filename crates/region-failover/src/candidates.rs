@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use crate::{
     Admit,
+    epoch::Moment,
     fleet::Fleet,
     member::Member,
+    standing::{Share, Standing},
     story::Story,
-    vitals::{Share, Standing},
     walk::Walk,
 };
 
@@ -20,7 +21,7 @@ pub(crate) struct Candidates<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) admit: Option<&'a dyn Admit>,
     pub(crate) wish: Wish<'a>,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
 }
 
 /// What a request wants of a target.
@@ -71,10 +72,9 @@ impl<'a> Candidates<'a> {
     /// Returns when the first target may be asked that the request could go to, were it not left alone for now.
     pub(crate) fn returns_at(&self) -> Option<Instant> {
         // Nobody knows when one that has as much as it may be asked has been answered.
-        let soon = self.now.checked_add(Walk::GUESS);
-        let at = |member: &Arc<Member>| match member.standing(self.now) {
-            Standing::Out(at) if member.is_congested() => soon.max(Some(at)),
-            Standing::Up(_) if member.is_congested() => soon,
+        let soon = self.now.at.checked_add(Walk::GUESS);
+        let at = |member: &Arc<Member>| match member.standing(self.now.at) {
+            Standing::Out(_) | Standing::Up(_) if member.is_congested() => soon,
             Standing::Parked(at) | Standing::Out(at) => Some(at),
             Standing::Up(share) if self.wish.spares(share) => share.scarce,
             Standing::Up(_) | Standing::Drained => None,
@@ -98,7 +98,7 @@ impl<'a> Candidates<'a> {
     /// Returns `member` if it serves and may be asked by this request.
     #[inline]
     pub(crate) fn up(&self, member: &'a Arc<Member>, domains: Domains) -> Option<Up<'a>> {
-        match member.standing(self.now) {
+        match member.standing(self.now.at) {
             Standing::Up(share) if !self.wish.spares(share) && self.is_open(member, domains) => {
                 // One that was out is not asked for more than it is seen to take, whatever the others are.
                 (!member.is_congested()).then_some(Up { member, share })
@@ -110,10 +110,19 @@ impl<'a> Candidates<'a> {
     /// Whether the request may go to `member`, whatever its health.
     #[inline]
     pub(crate) fn is_open(&self, member: &Member, domains: Domains) -> bool {
+        if self.asks_nothing() && member.has_one_face() { self.admits(member) } else { self.is_fit(member, domains) }
+    }
+
+    /// Whether any target is as good as another to the request: almost always.
+    #[inline]
+    pub(crate) fn asks_nothing(&self) -> bool {
         let Wish { fresh, passed, context_over, beside, .. } = self.wish;
-        // Almost always there is nothing to ask.
-        let plain = fresh && passed.is_empty() && context_over == 0 && beside.is_none() && self.admit.is_none();
-        (plain && member.has_one_face()) || self.is_fit(member, domains)
+        fresh && passed.is_empty() && context_over == 0 && beside.is_none()
+    }
+
+    #[inline]
+    pub(crate) fn admits(&self, member: &Member) -> bool {
+        self.admit.is_none_or(|admit| admit.admits(member.target(), self.now.at))
     }
 
     fn is_fit(&self, member: &Member, domains: Domains) -> bool {
@@ -121,13 +130,13 @@ impl<'a> Candidates<'a> {
         let tried = |context: &CallContext| domains == Domains::Other && context.tried(target.failure_domain());
         self.fits(member)
             && (self.wish.fresh || !self.wish.story.told().is_some_and(tried))
-            && member.has_face(self.now, |face| self.is_untried(face))
-            && self.admit.is_none_or(|admit| admit.admits(target, self.now))
+            && member.has_face(self.now.at, |face| self.is_untried(face))
+            && self.admits(member)
     }
 
     /// Whether the request may go to a target with the credential that it is to be shown.
     pub(crate) fn is_untried(&self, face: &Target) -> bool {
-        let tried = |context: &CallContext| context.tried_target(face) || context.barred(face, self.now);
+        let tried = |context: &CallContext| context.tried_target(face) || context.barred(face, self.now.at);
         // A request without a failure behind it need not be asked.
         self.wish.fresh || !self.wish.story.told().is_some_and(tried)
     }

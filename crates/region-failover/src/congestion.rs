@@ -38,9 +38,9 @@ impl Congestion {
     const FIRST: u32 = 10;
     const LEAST_THRESHOLD: u32 = 2;
 
-    /// Takes that the target is out since `now`, while so many waited there.
-    pub(crate) fn new(unanswered: u32, now: Instant) -> Self {
-        let threshold = (unanswered / 2).max(Self::FIRST);
+    /// Takes that the target is out since `now` for what an attempt came to, while so many waited there.
+    pub(crate) fn new(class: Class, unanswered: u32, now: Instant) -> Self {
+        let threshold = if is_lost(class) { (unanswered / 2).max(Self::FIRST) } else { u32::MAX };
         Self { most: Self::FIRST, threshold, answered: 0, lost: now, answers: false }
     }
 
@@ -61,11 +61,7 @@ impl Congestion {
         if begun < self.lost {
             return;
         }
-        let is_lost = match class.verdict {
-            Verdict::RateLimited | Verdict::CapacityByDesign => true,
-            _ => class.outcome.is_timeout(),
-        };
-        if is_lost {
+        if is_lost(class) {
             if self.answers {
                 self.threshold = (self.most.min(unanswered) / 2).max(Self::LEAST_THRESHOLD);
             }
@@ -84,6 +80,11 @@ impl Congestion {
             (self.most, self.answered) = (self.most.saturating_add(1), 0);
         }
     }
+}
+
+/// Whether an attempt took too long, or was turned away.
+fn is_lost(class: Class) -> bool {
+    matches!(class.verdict, Verdict::RateLimited | Verdict::CapacityByDesign) || class.outcome.is_timeout()
 }
 
 #[cfg(test)]
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn after_a_loss_it_is_one_and_doubles_up_to_half_of_what_was_lost_and_then_grows_by_one_a_round() {
         let now = Instant::now();
-        let mut congestion = Congestion::new(0, now);
+        let mut congestion = Congestion::new(TIMEOUT, 0, now);
         assert_eq!([(); 3].map(|()| round(&mut congestion, now)), [11, 12, 13]);
         for class in [TIMEOUT, Class::status(StatusCode::TOO_MANY_REQUESTS)] {
             let mut congestion = congestion;
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn what_was_sent_before_the_last_loss_and_what_is_lost_before_anything_is_answered_tell_nothing_new() {
         let now = Instant::now();
-        let mut congestion = Congestion::new(100, now + S);
+        let mut congestion = Congestion::new(TIMEOUT, 100, now + S);
         congestion.note(TIMEOUT, now, 100, now + S);
         assert_eq!(most(congestion), 10);
         for second in 2..5 {
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn what_is_not_made_use_of_does_not_grow() {
         let now = Instant::now();
-        let mut congestion = Congestion::new(100, now);
+        let mut congestion = Congestion::new(TIMEOUT, 100, now);
         congestion.note(Class::SUCCESS, now, 4, now);
         assert_eq!(most(congestion), 10);
     }
@@ -151,17 +152,22 @@ mod tests {
     #[test]
     fn what_fails_at_once_says_nothing() {
         let now = Instant::now();
-        let mut congestion = Congestion::new(0, now);
         for class in [Class::status(StatusCode::SERVICE_UNAVAILABLE), Class::transport(TransportErrorKind::Connect)] {
+            let mut congestion = Congestion::new(class, 4, now);
             congestion.note(class, now, 10, now);
             assert_eq!(most(congestion), 10);
+            assert_eq!(
+                [(); 4].map(|()| round(&mut congestion, now)),
+                [20, 40, 80, 160],
+                "nothing is known to be too much"
+            );
         }
     }
 
     #[test]
     fn it_is_over_three_minutes_after_the_last_loss() {
         let now = Instant::now();
-        let mut congestion = Congestion::new(0, now);
+        let mut congestion = Congestion::new(TIMEOUT, 0, now);
         congestion.note(TIMEOUT, now, 10, now + S * 60);
         congestion.note(Class::SUCCESS, now + S * 60, 1, now + S * 120);
         assert_eq!([239, 240].map(|s| congestion.is_over(&HealthPolicy::DEFAULT, now + S * s)), [false, true]);
@@ -171,7 +177,8 @@ mod tests {
     #[test]
     fn it_does_not_overflow() {
         let now = Instant::now();
-        let mut congestion = Congestion { most: u32::MAX, answered: u32::MAX, ..Congestion::new(u32::MAX, now) };
+        let mut congestion =
+            Congestion { most: u32::MAX, answered: u32::MAX, ..Congestion::new(TIMEOUT, u32::MAX, now) };
         congestion.note(Class::SUCCESS, now, u32::MAX, now);
         assert!(congestion.takes(u32::MAX - 1) && !congestion.takes(u32::MAX));
         congestion.note(TIMEOUT, now, 0, now);

@@ -16,6 +16,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) class: Class,
     pub(crate) model: Option<&'a Label>,
     pub(crate) elapsed: Duration,
+    /// When, in nanoseconds from the epoch, if that is known already.
+    pub(crate) at: Option<u64>,
     /// Only the head of the answer has come, and whoever reads the rest will tell.
     pub(crate) goes_on: bool,
     pub(crate) headroom: Option<Headroom>,
@@ -33,14 +35,14 @@ impl Ended<'_> {
 
     /// What an answer came to whose head was noted before.
     pub(crate) const fn later(class: Class) -> Self {
-        let (elapsed, goes_on) = (Duration::ZERO, false);
-        Self { class, model: None, elapsed, goes_on, headroom: None, credential: None, blames_credential: false }
+        let (elapsed, at, goes_on) = (Duration::ZERO, None, false);
+        Self { class, model: None, elapsed, at, goes_on, headroom: None, credential: None, blames_credential: false }
     }
 
     /// Changes what is known of the target.
     #[inline]
     pub(crate) fn tell(&self, vitals: &mut Vitals, policy: &HealthPolicy, rests: &Rests, now: Instant) {
-        let nanos = vitals.count_nanos(now);
+        let nanos = self.at.unwrap_or_else(|| vitals.nanos(now));
         let asked = self.class.hint.after.map(|after| after.min(rests.longest));
         match self.class.verdict {
             // Its head is all there is to tell it by, as long as it goes on.

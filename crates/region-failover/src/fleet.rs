@@ -3,7 +3,7 @@
 use std::{
     ops::Range,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,19 +13,23 @@ use buttress_core::{Label, Target};
 use tokio::time::Instant;
 
 use crate::{
-    HealthPolicy,
+    HealthPolicy, LevelReport,
+    epoch::{Epoch, Moment},
     levels::{Level, Share, Spread},
     member::Member,
     policy::{Dice, below},
-    vitals::Standing,
+    standing::Standing,
 };
 
 /// All targets, by priority, and what is known of each.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     members: Box<[Arc<Member>]>,
+    epoch: Epoch,
     /// The members of each priority.
     levels: Box<[Range<usize>]>,
+    /// How many attempts each level got by targets that are no more.
+    departed: Box<[u64]>,
     view: Mutex<View>,
     /// What may be known of the view without a lock.
     glance: Glance,
@@ -34,9 +38,7 @@ pub(crate) struct Fleet {
 /// What may be known of a view without a lock. Almost always there is nothing to take from it.
 #[derive(Debug, Default)]
 struct Glance {
-    /// From where times are counted: the first look.
-    since: OnceLock<Instant>,
-    /// In nanoseconds from then, how long the view is good. 0 if it is not.
+    /// How long the view is good, in nanoseconds from the epoch. 0 if it is not.
     until: AtomicU64,
     has_due: AtomicBool,
 }
@@ -63,10 +65,11 @@ impl Fleet {
 
     /// Creates a fleet of `targets`. What is known of a target of the same name in `before` stays known.
     pub(crate) fn new(targets: impl IntoIterator<Item = Target>, health: HealthPolicy, before: Option<&Self>) -> Self {
+        let epoch = before.map_or_else(Epoch::default, |fleet| fleet.epoch.clone());
         let member = |target: Target| match before.and_then(|fleet| fleet.find(target.name())) {
             Some(member) if *member.target() == target => Arc::clone(member),
             Some(member) => Arc::new(member.renewed(target)),
-            None => Arc::new(Member::new(target, health)),
+            None => Arc::new(Member::new(target, health, &epoch)),
         };
         let mut members: Box<[_]> = targets.into_iter().map(member).collect();
         // Stable: within a priority, as given.
@@ -78,7 +81,14 @@ impl Fleet {
             from += level.len();
         }
         let view = Mutex::new(View::of(levels.len()));
-        Self { members, levels: levels.into(), view, glance: Glance::default() }
+        let departed = |range: &Range<usize>| before.map_or(0, |fleet| fleet.departed(&members[range.clone()]));
+        let departed = levels.iter().map(departed).collect();
+        Self { members, epoch, levels: levels.into(), departed, view, glance: Glance::default() }
+    }
+
+    /// Returns from where all times are counted.
+    pub(crate) const fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
     /// Returns all members, by priority.
@@ -93,6 +103,33 @@ impl Fleet {
 
     pub(crate) fn find(&self, name: &Label) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| member.target().name() == name)
+    }
+
+    /// Returns how many attempts the level of `members` got by targets that are not among them.
+    fn departed(&self, members: &[Arc<Member>]) -> u64 {
+        let priority = |level: &[Arc<Member>]| level.first().map(|member| member.target().priority());
+        let same = |range: &&Range<usize>| priority(&self.members[(*range).clone()]) == priority(members);
+        let Some((at, range)) = self.levels.iter().enumerate().find(|(_, range)| same(range)) else { return 0 };
+        let gone = |member: &&Arc<Member>| !members.iter().any(|other| Arc::ptr_eq(other, member));
+        let gone: u64 = self.members[range.clone()].iter().filter(gone).map(|member| member.attempts()).sum();
+        self.departed[at] + gone
+    }
+
+    /// Returns how each level stands, the first by priority first.
+    pub(crate) fn list_levels(&self, now: Instant) -> Vec<LevelReport> {
+        let known = self
+            .with_view(now, |view| view.levels.iter().copied().zip(view.shares.iter().copied()).collect::<Vec<_>>());
+        let report = |((range, departed), (level, share)): ((&Range<usize>, &u64), (Level, Share))| {
+            let members = &self.members[range.clone()];
+            LevelReport {
+                priority: members.first().map_or(0, |member| member.target().priority()),
+                targets: members.len(),
+                attempts: departed + members.iter().map(|member| member.attempts()).sum::<u64>(),
+                share_percent: share.healthy + share.degraded,
+                availability_percent: Spread::DEFAULT.availability(&level),
+            }
+        };
+        self.levels.iter().zip(&self.departed).zip(known).map(report).collect()
     }
 
     /// Says that something has changed: the next choice looks at all targets anew.
@@ -114,11 +151,11 @@ impl Fleet {
 
     /// Takes the target that is out and due to be looked at, if there is one, and whoever asks `may` look.
     #[inline]
-    pub(crate) fn take_due(&self, now: Instant, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
-        if self.glance.shows_nothing(now) {
+    pub(crate) fn take_due(&self, now: Moment, may: impl FnOnce() -> bool) -> Option<&Arc<Member>> {
+        if self.glance.shows_nothing(now.nanos) {
             return None;
         }
-        let due = self.with_view(now, |view| {
+        let due = self.with_view(now.at, |view| {
             let due = view.due.take_if(|_| may());
             self.glance.has_due.store(view.due.is_some(), Ordering::Relaxed);
             due
@@ -130,7 +167,7 @@ impl Fleet {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.until.is_none_or(|until| until <= now) {
             view.renew(self, now);
-            self.glance.renew(view.due.is_some(), view.until, now);
+            self.glance.renew(view.due.is_some(), view.until.map(|until| self.epoch.nanos(until)));
         }
         f(&mut view)
     }
@@ -140,17 +177,14 @@ impl Fleet {
 
 impl Glance {
     /// Whether the view is good, and no target is due to be looked at.
-    fn shows_nothing(&self, now: Instant) -> bool {
-        let Some(since) = self.since.get() else { return false };
-        let until = self.until.load(Ordering::Acquire);
-        now.saturating_duration_since(*since).as_nanos() < u128::from(until) && !self.has_due.load(Ordering::Relaxed)
+    #[inline]
+    fn shows_nothing(&self, nanos: u64) -> bool {
+        nanos < self.until.load(Ordering::Acquire) && !self.has_due.load(Ordering::Relaxed)
     }
 
-    fn renew(&self, has_due: bool, until: Option<Instant>, now: Instant) {
-        let since = *self.since.get_or_init(|| now);
-        let until = until.map_or(0, |until| until.saturating_duration_since(since).as_nanos());
+    fn renew(&self, has_due: bool, until: Option<u64>) {
         self.has_due.store(has_due, Ordering::Relaxed);
-        self.until.store(u64::try_from(until).unwrap_or(0), Ordering::Release);
+        self.until.store(until.unwrap_or(0), Ordering::Release);
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     ConfigError, HedgeCounts, Prober, Probing, ShedCounts, Stance, hedging::Hedging, member::Member, shared::Shared,
-    vitals::Standing,
+    standing::Standing,
 };
 
 /// Lists and operates the targets of a layer, also after its stack is boxed. Clones speak of the same targets.
@@ -52,6 +52,25 @@ pub struct CredentialReport {
     pub parked: Option<Duration>,
 }
 
+/// What a level of priority gets, and what it has to offer, at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LevelReport {
+    /// The [priority](Target::priority) of its targets.
+    pub priority: u8,
+    /// How many targets it has.
+    pub targets: usize,
+    /// How many attempts were sent there and have come to an end: answered, failed, refused by a layer further in, or dropped.
+    /// It only grows, as long as the level has a target. Of a target that is [replaced](Handle::replace), what is under way is
+    /// not counted.
+    pub attempts: u64,
+    /// In percent, the share of new requests that [`Policy::Balanced`](crate::Policy::Balanced) sends there, and
+    /// [`Policy::Sticky`](crate::Policy::Sticky) of those without a key. The other policies draw no level.
+    pub share_percent: u8,
+    /// In percent, what part of the whole load it can carry: the part of its weight that counts, times 1.4, and 100 at most.
+    pub availability_percent: u8,
+}
+
 // === impl Handle ===
 
 impl Handle {
@@ -66,6 +85,12 @@ impl Handle {
         // Who is an outlier is found by a look at all, for which there may have been no reason of late.
         fleet.look(now);
         fleet.members().iter().map(|member| report(member, now)).collect()
+    }
+
+    /// Returns how each level of priority stands at `now`, the first one first.
+    #[must_use]
+    pub fn levels(&self, now: Instant) -> Vec<LevelReport> {
+        self.0.fleet().list_levels(now)
     }
 
     /// Returns what has become of [hedging](crate::Hedge) so far. All zero where it is off.

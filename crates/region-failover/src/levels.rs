@@ -76,6 +76,12 @@ impl Spread {
         }
     }
 
+    /// Returns what part of the whole load a level can carry, in percent: all of it as long as what is healthy, times the
+    /// over-provisioning factor, covers it.
+    pub(crate) fn availability(self, level: &Level) -> u8 {
+        self.carries(level.healthy, level) as u8
+    }
+
     fn carries(self, part: u64, level: &Level) -> u64 {
         part.saturating_mul(self.overprovisioning).checked_div(level.total).unwrap_or(0).min(100)
     }

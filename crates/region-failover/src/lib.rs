@@ -38,7 +38,8 @@
 //!    ([RFC 5681](https://www.rfc-editor.org/rfc/rfc5681), for a target in place of a connection). The next ones go
 //!    elsewhere, wait (rule 16), or are refused with the time after which to come again.
 //! 10. [`Handle`] lists, weighs, drains, ejects, restores and replaces targets while requests are under way. Its list tells
-//!     who is an outlier (rule 11), and what part of its weight each target counts for.
+//!     who is an outlier (rule 11), and what part of its weight each target counts for; [`Handle::levels`] what each priority
+//!     got, gets and can carry.
 //! 11. A target that says in its answer ([`Headroom`]) that a limit is used up is left alone until that is whole again, for an
 //!     hour at most; one with less than 2 % left of a limit counts for a tenth of its weight until then. So does one that
 //!     fails at least three times as often as the median of the others and at least one time in twenty, of 20 requests or
@@ -134,6 +135,7 @@
 
 mod affinity;
 mod aim;
+mod aiming;
 mod attending;
 mod call;
 mod candidates;
@@ -142,7 +144,9 @@ mod congestion;
 mod credentials;
 mod doubt;
 mod ended;
+mod epoch;
 mod error;
+mod faces;
 mod fleet;
 mod future;
 mod glance;
@@ -151,6 +155,7 @@ mod health;
 mod health_policy;
 mod hedge;
 mod hedging;
+mod known;
 mod latency;
 mod layer;
 mod levels;
@@ -166,6 +171,7 @@ mod shared;
 mod shedding;
 mod shortage;
 mod sketch;
+mod standing;
 mod story;
 #[cfg(test)]
 mod vectors;
@@ -178,7 +184,7 @@ pub use self::{
     affinity::Affinity,
     error::ConfigError,
     future::ResponseFuture,
-    handle::{CredentialReport, Handle, TargetReport},
+    handle::{CredentialReport, Handle, LevelReport, TargetReport},
     health_policy::HealthPolicy,
     hedge::{Hedge, HedgeCounts, HedgeRoute},
     layer::{RegionFailoverLayer, Unchanged},

@@ -2,11 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    ops::{Deref, DerefMut},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{MutexGuard, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,45 +13,31 @@ use crate::{
     HealthPolicy, Stance,
     credentials::Credentials,
     ended::Ended,
-    glance::Glance,
+    epoch::Epoch,
+    known::{Change, Known},
     latency::{Pace, PeakEwma},
-    load::Load,
-    vitals::{Rests, Share, Standing, Vitals},
-    weight::Weight,
+    standing::{Share, Standing},
+    vitals::{Rests, Vitals},
 };
 
 /// A target and what is known of it, for as long as it is one.
 #[derive(Debug)]
 pub(crate) struct Member {
     target: Target,
-    credentials: Credentials,
+    pub(crate) credentials: Credentials,
     policy: HealthPolicy,
-    weight: Weight,
-    under_way: Load,
-    /// Whether it has said how many requests it can take, so that nothing is locked where it has not.
-    is_measured: AtomicBool,
-    /// Whether requests have lagged there, so that nothing is locked where none has.
-    has_lagged: AtomicBool,
-    glance: Glance,
-    vitals: Mutex<Vitals>,
-}
-
-/// A change of what is known, which is shown when it is done.
-struct Change<'a> {
-    vitals: MutexGuard<'a, Vitals>,
-    glance: &'a Glance,
+    pub(crate) known: Known,
 }
 
 // === impl Member ===
 
 impl Member {
-    pub(crate) fn new(target: Target, policy: HealthPolicy) -> Self {
+    /// Knows nothing of `target` yet. Its times are counted from `epoch`.
+    pub(crate) fn new(target: Target, policy: HealthPolicy, epoch: &Epoch) -> Self {
         let credentials = Credentials::of(&target);
-        let vitals = Vitals::new(PeakEwma::new(), credentials.len());
-        let (glance, vitals) = (Glance::of(&vitals), Mutex::new(vitals));
-        let (weight, under_way) = (Weight::of(&target), Load::new());
-        let (is_measured, has_lagged) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { target, credentials, policy, weight, under_way, is_measured, has_lagged, glance, vitals }
+        let vitals = Vitals::new(PeakEwma::new(), credentials.len(), epoch);
+        let known = Known::new(&target, vitals);
+        Self { target, credentials, policy, known }
     }
 
     /// Returns the same target with other facts and all that is known of it.
@@ -66,120 +48,75 @@ impl Member {
         let known = |name: &Label| self.target.credentials().iter().position(|other| other == name);
         let parked = |name: &Label| vitals.credentials.get(known(name)?).copied().flatten();
         vitals.credentials = target.credentials().iter().map(parked).collect();
-        let has_lagged = AtomicBool::new(vitals.doubt.is_any());
-        let (glance, vitals) = (Glance::of(&vitals), Mutex::new(vitals));
-        let weight = self.weight.renewed(&target);
         // What is under way under the old facts is counted there, and ends there.
-        let (under_way, is_measured) = (Load::new(), AtomicBool::new(self.is_measured.load(Ordering::Relaxed)));
-        Self { target, credentials, policy: self.policy, weight, under_way, is_measured, has_lagged, glance, vitals }
+        vitals.attempts = 0;
+        let mut known = Known::new(&target, vitals);
+        known.glance.weight = self.known.glance.weight.renewed(&target);
+        Self { target, credentials, policy: self.policy, known }
     }
 
     pub(crate) const fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Returns the target as it is to be asked with each of its credentials, or as it is where there is nothing to choose.
-    #[inline]
-    pub(crate) fn faces(&self) -> &[Target] {
-        self.credentials.faces(&self.target)
-    }
-
-    /// Chooses the credential for a request that may go to the target as `open` says.
-    #[inline]
-    pub(crate) fn face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> Option<usize> {
-        if self.credentials.len() == 0 {
-            return open(&self.target).then_some(0);
-        }
-        let vitals = self.vitals();
-        let free = |face: &usize| vitals.is_credential_free(*face, now) && open(&self.faces()[*face]);
-        self.credentials.order().find(free)
-    }
-
-    /// Returns whether there is no choice among credentials.
-    #[inline]
-    pub(crate) const fn has_one_face(&self) -> bool {
-        self.credentials.len() == 0
-    }
-
-    /// Returns whether one of its credentials is free for a request that may go to the target as `open` says.
-    pub(crate) fn has_face(&self, now: Instant, open: impl Fn(&Target) -> bool) -> bool {
-        if self.credentials.len() == 0 {
-            return open(&self.target);
-        }
-        let vitals = self.vitals();
-        let mut faces = self.faces().iter().enumerate();
-        faces.any(|(face, target)| vitals.is_credential_free(face, now) && open(target))
-    }
-
-    /// Returns until when each of its credentials is left alone.
-    pub(crate) fn parked_credentials(&self, now: Instant) -> Vec<Option<Instant>> {
-        self.vitals().credentials.iter().map(|until| until.filter(|until| now < *until)).collect()
-    }
-
-    /// Forgets what is held against one of its credentials. Returns whether it has that.
-    pub(crate) fn renew_credential(&self, name: &Label) -> bool {
-        let at = self.target.credentials().iter().position(|other| other == name);
-        at.is_some_and(|at| self.change().renew_credential(at))
-    }
-
     /// Returns its weight beside the others.
     #[inline]
     pub(crate) fn weight(&self) -> NonZeroU32 {
-        self.weight.get()
+        self.known.glance.weight.get()
     }
 
     pub(crate) fn weigh(&self, weight: NonZeroU32) {
-        self.weight.set(weight);
+        self.known.glance.weight.set(weight);
     }
 
     #[inline]
     pub(crate) fn pending(&self) -> u32 {
-        self.under_way.all()
+        self.known.glance.under_way.all()
     }
 
     #[inline]
     pub(crate) fn began(&self) {
-        self.under_way.began();
+        self.known.glance.under_way.began();
     }
 
     /// Notes that an answer has begun, and goes on.
     pub(crate) fn answered(&self) {
-        self.under_way.answered();
+        self.known.glance.under_way.answered();
     }
 
     /// Notes that an answer that had begun is over.
     pub(crate) fn left(&self) {
-        self.under_way.left();
+        self.known.glance.under_way.left();
     }
 
     /// Notes that a request is over whose answer had not begun.
     #[inline]
     pub(crate) fn left_unanswered(&self) {
-        self.under_way.left_unanswered();
+        self.known.glance.under_way.left_unanswered();
     }
 
     /// Takes one of the requests that the target can take by its own word. Returns whether there was one.
     #[inline]
     pub(crate) fn claim(&self, now: Instant) -> bool {
-        if !self.is_measured.load(Ordering::Relaxed) {
+        if !self.known.glance.is_measured.load(Ordering::Relaxed) {
             return true;
         }
         let mut vitals = self.change();
         let claimed = vitals.claim(now);
-        self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
+        self.known.glance.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
         claimed
     }
 
     /// Gives back what was claimed for a request that was not sent.
     pub(crate) fn unclaim(&self) {
-        if self.is_measured.load(Ordering::Relaxed) {
+        if self.known.glance.is_measured.load(Ordering::Relaxed) {
             self.change().unclaim();
         }
     }
 
     #[inline]
     pub(crate) fn standing(&self, now: Instant) -> Standing {
-        match self.glance.score() {
+        match self.known.glance.score() {
             Some(score) => Standing::Up(Share { score, ease: 1.0, scarce: None }),
             None => self.vitals().standing(&self.policy, now),
         }
@@ -188,8 +125,8 @@ impl Member {
     /// Returns how long the target takes.
     #[inline]
     pub(crate) fn pace(&self, now: Instant) -> Pace {
-        match self.glance.score() {
-            Some(_) => Pace { latency: self.glance.latency(now), in_doubt: false },
+        match self.known.glance.score() {
+            Some(_) => Pace { latency: self.known.glance.latency(now), in_doubt: false },
             None => self.vitals().pace(now),
         }
     }
@@ -198,7 +135,8 @@ impl Member {
     /// time, each may be the one more.
     #[inline]
     pub(crate) fn is_congested(&self) -> bool {
-        self.glance.score().is_none() && self.vitals().is_congested(self.under_way.unanswered())
+        let glance = &self.known.glance;
+        glance.score().is_none() && self.vitals().is_congested(glance.under_way.unanswered())
     }
 
     /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.
@@ -221,18 +159,24 @@ impl Member {
         self.vitals().gone.iter().any(|(gone, until)| gone == model && now < *until)
     }
 
-    /// Returns what a request more would cost there: its latency, times what is under way, by its weight. A target that was
-    /// never measured costs nothing while nothing is under way, so that it is measured, and much as soon as something is.
+    /// Returns what a request more would cost there, at the pace that was looked up. See [`Glance::cost`].
+    ///
+    /// [`Glance::cost`]: crate::glance::Glance::cost
     #[inline]
     pub(crate) fn cost(&self, factor: f64, pace: Pace) -> f64 {
-        const UNKNOWN: f64 = 1e3;
-        let pending = f64::from(self.pending());
-        let weight = f64::from(self.weight().get()) * factor.max(1e-3);
-        match pace.latency {
-            Some(latency) => (latency + 1e-6) * (pending + 1.0) / weight,
-            None if pending == 0.0 => 0.0,
-            None => UNKNOWN * pending / weight,
-        }
+        self.known.glance.cost(factor, pace.latency)
+    }
+
+    /// Returns what a request more would cost there at `nanos` from the epoch, if the target simply serves.
+    #[inline]
+    pub(crate) fn cost_at(&self, nanos: u64) -> Option<f64> {
+        self.known.glance.cost_at(nanos)
+    }
+
+    /// Returns whether the target simply serves.
+    #[inline]
+    pub(crate) fn serves(&self) -> bool {
+        self.known.glance.score().is_some()
     }
 
     /// Returns the measured latency in seconds, if there is one.
@@ -257,15 +201,17 @@ impl Member {
         };
         attempt.tell(&mut vitals, policy, rests, now);
         let begun = now.checked_sub(attempt.elapsed).unwrap_or(now);
-        vitals.bound(policy, attempt.class, begun, self.under_way.unanswered(), now);
+        vitals.bound(policy, attempt.class, begun, self.known.glance.under_way.unanswered(), now);
+        // The end of an answer is no attempt of its own.
+        vitals.attempts += u64::from(attempt.at.is_some());
         if let Some(headroom) = attempt.headroom {
             match attempt.credential.filter(|_| self.target.has_limits_by_credential()) {
                 Some(credential) => vitals.reckon_credential(credential, headroom, rests.longest, now),
                 None => {
                     // This one is answered, and counted there already.
-                    let others = self.under_way.unanswered().saturating_sub(1);
+                    let others = self.known.glance.under_way.unanswered().saturating_sub(1);
                     vitals.reckon(headroom, others, rests.longest, now);
-                    self.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
+                    self.known.glance.is_measured.store(vitals.spare.is_some(), Ordering::Relaxed);
                 }
             }
         }
@@ -275,7 +221,7 @@ impl Member {
     /// Notes that an answer that was noted at its head was served to its end.
     pub(crate) fn served(&self, now: Instant) {
         let mut vitals = self.change();
-        let nanos = vitals.count_nanos(now);
+        let nanos = vitals.nanos(now);
         vitals.succeeded(&self.policy, now, nanos);
     }
 
@@ -308,9 +254,20 @@ impl Member {
         self.vitals().health.factor(&self.policy, now)
     }
 
+    /// Returns how many attempts have come to an end there.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.vitals().attempts
+    }
+
+    /// Notes that a layer further in refused an attempt: that says nothing of the target.
+    pub(crate) fn turned_back(&self) {
+        self.change().attempts += 1;
+    }
+
     /// Notes that nobody waited longer for an answer than `waited`: the target is at least that slow.
     pub(crate) fn abandoned(&self, waited: Duration, now: Instant) {
         let mut vitals = self.change();
+        vitals.attempts += 1;
         let nanos = vitals.nanos(now);
         if vitals.latency.value(nanos).is_some_and(|known| known < waited.as_secs_f64()) {
             vitals.latency.observe(waited, nanos);
@@ -323,15 +280,15 @@ impl Member {
         let mut vitals = self.change();
         let known = vitals.latency.value(vitals.nanos(now)).unwrap_or(0.0).max(time.as_secs_f64());
         vitals.doubt.lagged(begun, known, by_chance, now);
-        self.has_lagged.store(true, Ordering::Relaxed);
+        self.known.glance.has_lagged.store(true, Ordering::Relaxed);
     }
 
     /// Notes that an attempt that began at `begun` was answered in time.
     pub(crate) fn kept_up(&self, begun: Instant) {
-        if self.has_lagged.load(Ordering::Relaxed) {
+        if self.known.glance.has_lagged.load(Ordering::Relaxed) {
             let mut vitals = self.change();
             vitals.doubt.kept_up(begun);
-            self.has_lagged.store(vitals.doubt.is_any(), Ordering::Relaxed);
+            self.known.glance.has_lagged.store(vitals.doubt.is_any(), Ordering::Relaxed);
         }
     }
 
@@ -341,204 +298,20 @@ impl Member {
 
     /// Forgets all that was held against the target.
     pub(crate) fn restore(&self) {
-        self.weight.reset(&self.target);
+        self.known.glance.weight.reset(&self.target);
         let mut vitals = self.change();
-        *vitals = Vitals { since: vitals.since, ..Vitals::new(vitals.latency, self.credentials.len()) };
+        let fresh = Vitals::new(vitals.latency, self.credentials.len(), &vitals.epoch);
+        *vitals = Vitals { attempts: vitals.attempts, ..fresh };
     }
 
-    /// Lets what is known be changed.
     fn change(&self) -> Change<'_> {
-        Change { vitals: self.vitals(), glance: &self.glance }
+        self.known.change()
     }
 
     fn vitals(&self) -> MutexGuard<'_, Vitals> {
-        // Nothing that could panic leaves it half changed.
-        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Change ===
-
-impl Deref for Change<'_> {
-    type Target = Vitals;
-
-    fn deref(&self) -> &Vitals {
-        &self.vitals
-    }
-}
-
-impl DerefMut for Change<'_> {
-    fn deref_mut(&mut self) -> &mut Vitals {
-        &mut self.vitals
-    }
-}
-
-impl Drop for Change<'_> {
-    fn drop(&mut self) {
-        self.glance.show(&self.vitals);
+        self.known.vitals()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use buttress_core::{Attend as _, Class, Headroom, Outcome, RetryHint, Room, Verdict};
-
-    const RESTS: Rests = Rests::DEFAULT;
-
-    fn member() -> Member {
-        Member::new(Target::named("east").unwrap(), HealthPolicy::DEFAULT)
-    }
-
-    fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
-        Ended { model, elapsed: Duration::from_millis(ms), ..Ended::later(class) }
-    }
-
-    const fn up(score: f64, ease: f64) -> Standing {
-        Standing::Up(Share { score, ease, scarce: None })
-    }
-
-    fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
-        member.cost(factor, member.pace(now))
-    }
-
-    fn note(member: &Member, verdict: Verdict, hint: Option<u64>, now: Instant) {
-        let hint = RetryHint { after: hint.map(Duration::from_secs), should_retry: None };
-        let class = Class::new(verdict, Outcome::Word("test")).with_hint(hint);
-        let model = Label::try_new("gpt").unwrap();
-        let ended = ended(class, Some(&model), 50);
-        member.note(&RESTS, &ended, now);
-    }
-
-    #[test]
-    fn each_verdict_has_its_consequence_for_the_requests_to_come() {
-        let now = Instant::now();
-        let parked = |secs| Standing::Parked(now + Duration::from_secs(secs));
-        for (verdict, hint, expected) in [
-            (Verdict::Success, None, up(1.0, 1.0)),
-            (Verdict::RateLimited, Some(30), parked(30)),
-            (Verdict::RateLimited, None, parked(1)),
-            (Verdict::CapacityByDesign, Some(2), parked(2)),
-            (Verdict::QuotaExhausted, None, parked(300)),
-            (Verdict::CredentialDead, None, parked(1800)),
-            (Verdict::QuotaExhausted, Some(999_999), parked(3600)),
-            (Verdict::Transient, Some(7), parked(7)),
-            (Verdict::Transient, None, up(0.9, 1.0)),
-            (Verdict::CallerFault, Some(9), up(1.0, 1.0)),
-            (Verdict::ContentFiltered, None, up(1.0, 1.0)),
-            (Verdict::ContextTooLong, None, up(1.0, 1.0)),
-            (Verdict::Cancelled, None, up(1.0, 1.0)),
-            (Verdict::ModelGone, None, up(1.0, 1.0)),
-        ] {
-            let member = member();
-            note(&member, verdict, hint, now);
-            assert_eq!(member.standing(now), expected, "{verdict}");
-        }
-    }
-
-    #[test]
-    fn what_serves_is_told_alike_by_the_short_way_and_the_long_one() {
-        let now = Instant::now();
-        for verdict in [Verdict::Success, Verdict::RateLimited, Verdict::Transient, Verdict::CredentialDead] {
-            for stance in [Stance::InService, Stance::Drained] {
-                let member = member();
-                (0..6).for_each(|_| note(&member, verdict, Some(3), now));
-                member.set_stance(stance);
-                for secs in 0..200 {
-                    let (at, vitals) = (now + Duration::from_secs(secs), member.vitals());
-                    let up = matches!(vitals.standing(&member.policy, at), Standing::Up(_));
-                    assert_eq!(vitals.is_up(&member.policy, at), up, "{verdict}, {stance:?}, {secs} s");
-                    let long = (vitals.standing(&member.policy, at), vitals.pace(at));
-                    drop(vitals);
-                    let short = (member.standing(at), member.pace(at));
-                    assert_eq!(short.0, long.0, "{verdict}, {stance:?}, {secs} s");
-                    let [short, long] = [short, long].map(|(_, pace)| pace.latency.unwrap_or(-1.0));
-                    assert!(
-                        (short - long).abs() <= 1e-6 * long.abs(),
-                        "{verdict}, {stance:?}, {secs} s: {short} {long}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_model_that_is_gone_is_gone_for_that_target_alone_and_for_a_while() {
-        let (now, member) = (Instant::now(), member());
-        let [gone, other] = ["gpt", "other"].map(|name| Label::try_new(name).unwrap());
-        note(&member, Verdict::ModelGone, None, now);
-        assert!(member.lacks(&gone, now) && !member.lacks(&other, now));
-        assert!(!member.lacks(&gone, now + RESTS.model));
-    }
-
-    #[test]
-    fn names_that_no_target_has_cannot_grow_memory() {
-        let (now, member) = (Instant::now(), member());
-        for i in 0..10_000 {
-            let model = Label::try_new(&format!("m{i}")).unwrap();
-            let class = Class::new(Verdict::ModelGone, Outcome::Word("test"));
-            member.note(&RESTS, &ended(class, Some(&model), 0), now);
-        }
-        assert_eq!(member.vitals().gone.len(), Vitals::MAX_GONE);
-    }
-
-    #[test]
-    fn a_target_that_fails_fast_does_not_attract_requests_by_it() {
-        let (now, fast, slow) = (Instant::now(), member(), member());
-        note(&slow, Verdict::Success, None, now);
-        note(&fast, Verdict::Success, None, now);
-        note(&fast, Verdict::Transient, None, now);
-        assert!(cost(&fast, 0.9, now) > 50.0 * cost(&slow, 1.0, now));
-    }
-
-    #[test]
-    fn a_target_that_was_never_measured_is_measured_once_and_not_flooded() {
-        let (now, new, known) = (Instant::now(), member(), member());
-        note(&known, Verdict::Success, None, now);
-        assert!(cost(&new, 1.0, now) < cost(&known, 1.0, now));
-        new.began();
-        assert!(cost(&new, 1.0, now) > cost(&known, 1.0, now));
-    }
-
-    #[test]
-    fn an_operator_takes_a_target_out_and_puts_it_back() {
-        let (now, member) = (Instant::now(), member());
-        note(&member, Verdict::RateLimited, Some(30), now);
-        member.set_stance(Stance::Drained);
-        assert_eq!(member.standing(now), Standing::Drained);
-        member.restore();
-        assert_eq!(member.standing(now), up(1.0, 1.0));
-    }
-
-    #[test]
-    fn what_a_target_says_that_it_has_left_counts_until_it_returns() {
-        let (now, member) = (Instant::now(), member());
-        let answered = |headroom: Option<Headroom>| {
-            let ended = Ended { headroom, ..ended(Class::SUCCESS, None, 50) };
-            member.note(&RESTS, &ended, now);
-        };
-        let room = |left, secs| Headroom::default().with(Room::new(left, Some(1000), Duration::from_secs(secs)));
-        answered(Some(room(19, 30)));
-        let scarce = Standing::Up(Share { score: 1.0, ease: 0.1, scarce: Some(now + Duration::from_secs(30)) });
-        assert_eq!(member.standing(now), scarce, "less than 2 % is little");
-        assert_eq!(member.standing(now + Duration::from_secs(30)), up(1.0, 1.0));
-        answered(None);
-        assert_eq!(member.standing(now), scarce, "an answer that says nothing changes nothing");
-        answered(Some(room(20, 30)));
-        assert_eq!(member.standing(now), up(1.0, 1.0));
-        answered(Some(room(0, 7)));
-        assert_eq!(member.standing(now), Standing::Parked(now + Duration::from_secs(7)));
-        answered(Some(room(0, u64::MAX)));
-        assert_eq!(member.standing(now), Standing::Parked(now + RESTS.longest), "no word counts for more than an hour");
-    }
-
-    #[test]
-    fn an_answer_that_goes_on_is_no_success_before_its_end() {
-        let (now, member) = (Instant::now(), member());
-        for _ in 0..5 {
-            member.note(&RESTS, &Ended { goes_on: true, ..ended(Class::SUCCESS, None, 50) }, now);
-            member.concluded(Class::new(Verdict::Truncated, Outcome::Word("test")));
-        }
-        assert!(matches!(member.standing(now), Standing::Out(_)), "it truncates every answer");
-    }
-}
+mod tests;

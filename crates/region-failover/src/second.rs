@@ -30,7 +30,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             return None;
         }
         self.slow = Slow::Watched;
-        to.begun.checked_add(hedging.begin(self.keys.route)?)
+        to.begun.at.checked_add(hedging.begin(self.keys.route)?)
     }
 
     /// Aims a slow request at a second target, if all that speaks for it holds.
@@ -47,7 +47,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         let can = self.is_repeatable() && layer.replay.is_sent(&self.saved) && self.story.attempts_left() > 0;
         let target = first.member.target();
-        let next = if can { self.attempt(&mut None, Some(target), Instant::now()).ok() } else { None };
+        let next = if can { self.attempt(&mut None, Some(target), self.moment(Instant::now())).ok() } else { None };
         match next {
             // Taken last, since a target that the rewrite refuses costs no attempt.
             Some(Next::Attempt(to, request)) if self.story.take_attempt() => {
@@ -70,12 +70,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         };
         if let Some(hedging) = &self.layer.settings.shared.hedging {
             let now = Instant::now();
-            let took = now.saturating_duration_since(first.begun);
+            let took = now.saturating_duration_since(first.begun.at);
             hedging.took(self.keys.route, took, slow);
             if slow {
-                first.member.lagged(first.begun, took, hedging.settings().by_chance(), now);
+                first.member.lagged(first.begun.at, took, hedging.settings().by_chance(), now);
             } else {
-                first.member.kept_up(first.begun);
+                first.member.kept_up(first.begun.at);
             }
         }
     }
@@ -90,7 +90,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     pub(crate) fn lost(&mut self, under_way: &UnderWay) {
         let (to, now) = (&under_way.to, Instant::now());
         let class = Class::new(Verdict::Cancelled, Outcome::Word("cancelled"));
-        let elapsed = now.saturating_duration_since(to.begun);
+        let elapsed = now.saturating_duration_since(to.begun.at);
         self.story.record(Attempt::ended(to.target().clone(), class, elapsed, now));
     }
 }

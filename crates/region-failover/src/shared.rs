@@ -7,13 +7,15 @@ use buttress_core::Target;
 use tokio::time::Instant;
 
 use crate::{
-    ConfigError, HealthPolicy, Hedge, fleet::Fleet, hedging::Hedging, line::Line, policy::Dice, shedding::Shedding,
+    ConfigError, HealthPolicy, Hedge, epoch::Epoch, fleet::Fleet, hedging::Hedging, line::Line, policy::Dice,
+    shedding::Shedding,
 };
 
 /// What all services of one layer share: the targets, and the randomness of choices.
 #[derive(Debug)]
 pub(crate) struct Shared {
     fleet: ArcSwap<Fleet>,
+    pub(crate) epoch: Epoch,
     pub(crate) dice: Dice,
     health: HealthPolicy,
     pub(crate) hedging: Option<Hedging>,
@@ -35,9 +37,9 @@ pub trait Admit: Send + Sync {
 impl Shared {
     pub(crate) fn try_new(targets: impl IntoIterator<Item = Target>) -> Result<Self, ConfigError> {
         let fleet = Fleet::new(checked(targets)?, HealthPolicy::DEFAULT, None);
-        let fleet = ArcSwap::from_pointee(fleet);
+        let (epoch, fleet) = (fleet.epoch().clone(), ArcSwap::from_pointee(fleet));
         let (dice, health, shedding) = (Dice::new(0), HealthPolicy::DEFAULT, Shedding::default());
-        Ok(Self { fleet, dice, health, hedging: None, shedding, line: None })
+        Ok(Self { fleet, epoch, dice, health, hedging: None, shedding, line: None })
     }
 
     pub(crate) fn with_seed(&self, seed: u64) -> Self {
@@ -46,7 +48,8 @@ impl Shared {
 
     pub(crate) fn with_health(&self, health: HealthPolicy) -> Self {
         let targets = self.fleet().members().iter().map(|member| member.target().clone()).collect::<Vec<_>>();
-        Self { fleet: ArcSwap::from_pointee(Fleet::new(targets, health, None)), health, ..self.copy() }
+        let fleet = Fleet::new(targets, health, None);
+        Self { epoch: fleet.epoch().clone(), fleet: ArcSwap::from_pointee(fleet), health, ..self.copy() }
     }
 
     pub(crate) fn with_hedge(&self, hedge: Hedge) -> Self {
@@ -62,7 +65,7 @@ impl Shared {
         let hedging = hedging.as_ref().map(|hedging| Hedging::new(hedging.settings()));
         let (line, shedding) = (line.as_ref().map(|line| Arc::new(line.renewed())), Shedding::default());
         let (fleet, dice) = (ArcSwap::new(self.fleet()), Dice::new(dice.seed()));
-        Self { fleet, dice, health: *health, hedging, shedding, line }
+        Self { fleet, epoch: self.epoch.clone(), dice, health: *health, hedging, shedding, line }
     }
 
     /// Returns the targets for one choice: cheaper than [`fleet`](Self::fleet), and not to be held for long.

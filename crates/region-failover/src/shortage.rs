@@ -22,7 +22,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         R: Replay<Req, Saved = Saved>,
     {
         let fleet = self.layer.settings.shared.fleet_for_now();
-        let candidates = self.choice(&fleet, false, None, now).among;
+        let candidates = self.choice(&fleet, false, None, self.moment(now)).among;
         let back = candidates.returns_at();
         let alone = || Refusal::new(RefusalKind::Unavailable, "every target is left alone for now");
         let Some(back) = back else {

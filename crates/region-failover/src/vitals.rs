@@ -9,16 +9,18 @@ use crate::{
     HealthPolicy,
     congestion::Congestion,
     doubt::Doubt,
+    epoch::Epoch,
     health::Health,
-    latency::{Pace, PeakEwma, nanos},
+    latency::{Pace, PeakEwma},
+    standing::{Share, Standing},
     window::Window,
 };
 
 /// What changes of what is known of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Vitals {
-    /// From where the times of latency and window are counted: the first request.
-    pub(crate) since: Option<Instant>,
+    /// From where the times of latency and window are counted.
+    pub(crate) epoch: Epoch,
     pub(crate) health: Health,
     /// How much it may be asked: while it is out, and for a while after that.
     pub(crate) congestion: Option<Congestion>,
@@ -38,6 +40,8 @@ pub(crate) struct Vitals {
     pub(crate) credentials: Vec<Option<Instant>>,
     /// How many requests it can take, and until when that holds, by its own word.
     pub(crate) spare: Option<(u64, Instant)>,
+    /// How many attempts have come to an end there, for better or worse.
+    pub(crate) attempts: u64,
 }
 
 /// What an operator wants of a target.
@@ -51,31 +55,6 @@ pub enum Stance {
     Drained,
 }
 
-/// What one look at a target says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
-    /// It serves, with this part of its weight.
-    Up(Share),
-    /// It is out for its health. It may see a request at this time.
-    Out(Instant),
-    /// It is not to be asked before this time.
-    Parked(Instant),
-    /// An operator has taken it out.
-    Drained,
-}
-
-/// How much of its weight counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Share {
-    /// The moving average of its successes.
-    pub(crate) score: f64,
-    /// The part of its load that it takes up: less than all while it comes back, while little is left there by its own word,
-    /// and while it fails far more often than the others.
-    pub(crate) ease: f64,
-    /// There is little left there until then.
-    pub(crate) scarce: Option<Instant>,
-}
-
 /// How long a target is left alone that has given no time of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rests {
@@ -85,14 +64,6 @@ pub(crate) struct Rests {
     pub(crate) model: Duration,
     /// The longest that a target's own word counts.
     pub(crate) longest: Duration,
-}
-
-// === impl Share ===
-
-impl Share {
-    pub(crate) const fn factor(self) -> f64 {
-        self.score * self.ease
-    }
 }
 
 // === impl Rests ===
@@ -117,9 +88,9 @@ impl Vitals {
     /// In percent: a target with less than this left of one of its limits counts for less.
     const SCARCE: u8 = 2;
 
-    pub(crate) fn new(latency: PeakEwma, credentials: usize) -> Self {
+    pub(crate) fn new(latency: PeakEwma, credentials: usize, epoch: &Epoch) -> Self {
         Self {
-            since: None,
+            epoch: epoch.clone(),
             health: Health::new(),
             congestion: None,
             latency,
@@ -132,6 +103,7 @@ impl Vitals {
             scarce: None,
             credentials: vec![None; credentials],
             spare: None,
+            attempts: 0,
         }
     }
 
@@ -167,14 +139,7 @@ impl Vitals {
 
     /// Returns the nanoseconds until `now`, from where times are counted.
     pub(crate) fn nanos(&self, now: Instant) -> u64 {
-        self.since.map_or(0, |since| nanos(now.saturating_duration_since(since)))
-    }
-
-    /// Returns the nanoseconds until `now`, which are counted from there if they were not before.
-    #[inline]
-    pub(crate) fn count_nanos(&mut self, now: Instant) -> u64 {
-        self.since.get_or_insert(now);
-        self.nanos(now)
+        self.epoch.nanos(now)
     }
 
     /// Notes a success at `now`, in `nanos`.
@@ -245,7 +210,7 @@ impl Vitals {
         if self.congestion.is_none() && self.health.is_settled() {
             return;
         }
-        let congestion = self.congestion.get_or_insert_with(|| Congestion::new(unanswered, now));
+        let congestion = self.congestion.get_or_insert_with(|| Congestion::new(class, unanswered, now));
         congestion.note(class, begun, unanswered, now);
         if self.health.is_settled() && congestion.is_over(policy, now) {
             self.congestion = None;
@@ -258,14 +223,20 @@ impl Vitals {
     }
 
     /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.
+    #[inline]
     pub(crate) fn is_up(&self, policy: &HealthPolicy, now: Instant) -> bool {
+        self.is_plain() || self.is_up_all_the_same(policy, now)
+    }
+
+    /// Returns whether it serves although there is more to know.
+    #[cold]
+    fn is_up_all_the_same(&self, policy: &HealthPolicy, now: Instant) -> bool {
         let holds = |until: Instant| now < until;
-        self.is_plain()
-            || self.stance == Stance::InService
-                && !self.parked.is_some_and(holds)
-                && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
-                && self.first_credential(now).is_none()
-                && self.health.is_up(policy, now)
+        self.stance == Stance::InService
+            && !self.parked.is_some_and(holds)
+            && !self.spare.is_some_and(|(left, until)| left == 0 && holds(until))
+            && self.first_credential(now).is_none()
+            && self.health.is_up(policy, now)
     }
 
     pub(crate) fn standing(&self, policy: &HealthPolicy, now: Instant) -> Standing {

@@ -27,6 +27,7 @@ mod credentials;
 mod deadlines;
 mod drops;
 mod hedging;
+mod levels;
 mod memory;
 mod moves;
 mod plain;
@@ -35,6 +36,7 @@ mod repetition;
 mod rewriting;
 mod settings;
 mod shedding;
+mod stampede;
 mod sums;
 mod timeouts;
 
