@@ -1,7 +1,7 @@
 //! The choice among few targets and among many, beside that of tower's load balancer.
 //!
-//! A layer with a single target has nothing to choose: what the others cost beyond it is the choice, and the rest is what it
-//! takes to try a target, to be able to try another one, and to learn from what it came to.
+//! A layer with a single target has nothing to choose: what the others cost beyond it is the choice, which is told below each
+//! table. The rest is what it takes to try a target, to be able to try another one, and to learn from what it came to.
 
 use std::{
     cell::RefCell,
@@ -63,6 +63,9 @@ pub(crate) fn many() -> Group<u64> {
     among("u64 -> u64, one of 1,000 targets is chosen", 1_000)
 }
 
+/// What chooses nothing.
+const ONE: &str = "buttress RegionFailoverLayer, one target";
+
 fn among(title: &'static str, targets: u32) -> Group<u64> {
     let pending = balance(targets, |bare| PendingRequests::new(bare, CompleteOnResponse::default()));
     let measured =
@@ -70,12 +73,14 @@ fn among(title: &'static str, targets: u32) -> Group<u64> {
     Group::new(title, || 7, "bare", Bare)
         .case("tower::balance::p2c, pending requests", pending)
         .case("tower::balance::p2c, peak-EWMA", measured)
-        .case("buttress RegionFailoverLayer, one target", failover(1, Policy::Ordered).layer(Bare))
+        .case(ONE, failover(1, Policy::Ordered).layer(Bare))
         .promise(0)
         .case("buttress RegionFailoverLayer, ordered", failover(targets, Policy::Ordered).layer(Bare))
         .promise(0)
+        .beyond(ONE)
         .case("buttress RegionFailoverLayer, balanced", failover(targets, Policy::Balanced).layer(Bare))
         .promise(0)
+        .beyond(ONE)
 }
 
 fn balance<S>(targets: u32, measured: fn(Bare) -> S) -> Shared<Balance<ServiceList<Vec<S>>, u64>>

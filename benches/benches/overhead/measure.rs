@@ -38,6 +38,8 @@ struct Case {
     /// Calls a new clone each time, as axum and `oneshot` do.
     cloned: Way,
     promised: Option<u64>,
+    /// The case of which this one has all the work, and more.
+    beyond: Option<usize>,
 }
 
 struct Way {
@@ -58,6 +60,8 @@ struct Row {
     in_place: Cost,
     cloned: Cost,
     promised: Option<u64>,
+    /// In nanoseconds per call, in place, what it costs beyond another case.
+    beyond: Option<(&'static str, f64)>,
 }
 
 /// Medians, per call.
@@ -95,13 +99,20 @@ impl<Req: 'static> Group<Req> {
         let (request, original, mut used) = (self.request, service.clone(), service);
         let in_place = Way::new(move |n| (0..n).for_each(|_| call(&mut used, request())));
         let cloned = Way::new(move |n| (0..n).for_each(|_| call(&mut original.clone(), request())));
-        self.cases.push(Case { name, in_place, cloned, promised: None });
+        self.cases.push(Case { name, in_place, cloned, promised: None, beyond: None });
         self
     }
 
     /// Promises that the last case makes no more than so many allocations over the bare service.
     pub(crate) fn promise(mut self, allocations: u64) -> Self {
         self.cases.last_mut().expect("a group has a case").promised = Some(allocations);
+        self
+    }
+
+    /// Also tells what the last case costs beyond the one called `name`, which stands before it.
+    pub(crate) fn beyond(mut self, name: &str) -> Self {
+        let at = self.cases.iter().position(|case| case.name == name).expect("a case of that name stands before");
+        self.cases.last_mut().expect("a group has a case").beyond = Some(at);
         self
     }
 
@@ -121,6 +132,10 @@ impl<Req: 'static> Group<Req> {
             in_place: case.in_place.cost(&bare.in_place),
             cloned: case.cloned.cost(&bare.cloned),
             promised: case.promised,
+            beyond: case
+                .beyond
+                .map(|at| &self.cases[at])
+                .map(|other| (other.name, case.in_place.beyond(&other.in_place))),
         };
         Report { title: self.title, rows: self.cases.iter().map(row).collect() }
     }
@@ -171,11 +186,16 @@ impl Way {
         time
     }
 
+    /// Returns the median of the differences within a turn, in nanoseconds per call.
+    fn beyond(&self, other: &Self) -> f64 {
+        median(self.nanos.iter().zip(&other.nanos).map(|(nanos, other)| nanos - other))
+    }
+
     fn cost(&self, bare: &Self) -> Cost {
         let pairs = || self.nanos.iter().zip(&bare.nanos);
         Cost {
             nanos: median(self.nanos.iter().copied()),
-            over_bare: median(pairs().map(|(nanos, bare)| nanos - bare)),
+            over_bare: self.beyond(bare),
             ratio: median(pairs().map(|(nanos, bare)| nanos / bare)),
             allocations: self.spent.count_total,
             allocations_over_bare: self.spent.count_total.cast_signed() - bare.spent.count_total.cast_signed(),
@@ -213,7 +233,10 @@ impl fmt::Display for Report {
         let columns = "    ns    over  ratio | allocs  over  bytes";
         writeln!(f, "{:46} | {:42} | a clone per call", "", "in place")?;
         writeln!(f, "{:46} | {columns} | {columns}", "")?;
-        rows.iter().try_for_each(|row| writeln!(f, "{:46} | {} | {}", row.name, row.in_place, row.cloned))
+        rows.iter().try_for_each(|row| writeln!(f, "{:46} | {} | {}", row.name, row.in_place, row.cloned))?;
+        rows.iter()
+            .filter_map(|row| Some((row.name, row.beyond?)))
+            .try_for_each(|(name, (other, nanos))| writeln!(f, "{name}: {nanos:+.1} ns beyond {other}"))
     }
 }
 

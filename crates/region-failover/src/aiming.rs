@@ -28,6 +28,7 @@ struct Found {
 impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     /// Aims a request at a target that takes it: `first`, or a further one. Fails with the last target's refusal if none
     /// does. `beside` is where the request is under way already.
+    #[inline(always)]
     pub(crate) fn attempt<Req>(
         &mut self,
         first: &mut Option<R::Request>,
@@ -65,6 +66,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Err(refused)
     }
 
+    #[inline(always)]
     fn choose<Req>(&self, beside: Option<&Target>, now: Moment) -> Option<Found>
     where
         R: Replay<Req, Saved = Saved>,
@@ -111,6 +113,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Choice { among, policy: settings.policy, dice, shedding }
     }
 
+    #[inline(always)]
     fn aim(&self, Found { member, face }: Found, model: Option<Label>, begun: Moment) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);

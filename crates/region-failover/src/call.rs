@@ -64,6 +64,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     }
 
     /// Begins with `first`, which stays where it is if the request has to wait; `waited` tells since when it did so already.
+    #[inline(always)]
     pub(crate) fn start<Req>(&mut self, first: &mut Option<R::Request>, waited: Option<Instant>) -> Next<R::Request>
     where
         R: Replay<Req, Saved = Saved>,
@@ -80,6 +81,21 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
     }
 
+    /// Begins again, after it waited since then.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn start_again<Req>(
+        &mut self,
+        first: &mut Option<R::Request>,
+        since: Option<Instant>,
+    ) -> Next<R::Request>
+    where
+        R: Replay<Req, Saved = Saved>,
+        W: Rewrite<R::Request>,
+    {
+        self.start(first, since)
+    }
+
     #[inline]
     pub(crate) fn moment(&self, at: Instant) -> Moment {
         self.layer.settings.shared.epoch.moment(at)
@@ -87,6 +103,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
     /// `more` says that another attempt is under way.
+    #[inline(always)]
     pub(crate) fn after<Req, Res, Err>(
         &mut self,
         under_way: &mut UnderWay,
@@ -170,6 +187,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn elsewhere<Req>(&mut self, class: Class, now: Instant) -> Option<Next<R::Request>>
     where
         R: Replay<Req, Saved = Saved>,

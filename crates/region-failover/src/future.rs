@@ -82,6 +82,8 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    /// What every attempt goes through is inlined here as one piece, and what is rare is not: to hand over what an attempt
+    /// consists of from function to function costs more than to make it.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
@@ -91,7 +93,7 @@ where
                     ready!(timer.poll(cx));
                     // It may have to stand in the line again, and nobody stands there twice.
                     let since = place.take().map(|place| place.since);
-                    (None, this.call.start(first, since))
+                    (None, this.call.start_again(first, since))
                 }
                 StateProj::Attempt { first, second } => ready!(this.call.poll_both(first, second, cx)),
                 StateProj::Second(second) => ready!(this.call.poll_alone(second.as_mut(), cx)),
@@ -138,6 +140,7 @@ where
 
 impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     /// Polls an attempt and the one that may be under way beside it.
+    #[inline(always)]
     fn poll_both<Req>(
         &mut self,
         mut first: Pin<&mut Running<S, R::Request>>,
@@ -203,6 +206,7 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         Poll::Ready(step)
     }
 
+    #[inline(always)]
     fn ended<Req>(
         &mut self,
         running: Pin<&mut Running<S, R::Request>>,

@@ -34,6 +34,8 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     }
 
     /// Aims a slow request at a second target, if all that speaks for it holds.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn hedge<Req>(&mut self, first: &Aim) -> Option<(Aim, R::Request)>
     where
         R: Replay<Req, Saved = Saved>,

@@ -1,10 +1,8 @@
 //! What the cache did, in figures: for the status, and for Prometheus.
 
-use axum::response::{IntoResponse, Response};
 use buttress_coalesce::CoalesceHandle;
 use buttress_redis::Redis;
 use buttress_semantic_cache::{Bypass, Counts, Miss, Unfit};
-use http::header;
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,19 +34,17 @@ impl Shares {
         }))
     }
 
-    /// Returns all of it in the text format of Prometheus.
-    pub(crate) fn metrics(&self) -> Response {
-        let mut page = Page::default();
+    /// Adds all of it to a page of figures.
+    pub(crate) fn measure(&self, page: &mut Page) {
         if let Some(kept) = &self.cache {
-            kept.measure(&mut page);
+            kept.measure(page);
             if let Some(meanings) = &kept.meanings {
-                meanings.measure(&mut page);
+                meanings.measure(page);
             }
         }
         if let Some(coalesce) = &self.coalesce {
-            measure_coalesced(coalesce, &mut page);
+            measure_coalesced(coalesce, page);
         }
-        ([(header::CONTENT_TYPE, Page::TYPE)], page.into_text()).into_response()
     }
 }
 

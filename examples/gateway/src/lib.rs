@@ -18,6 +18,7 @@ pub mod intake;
 mod learn;
 mod learned;
 mod ledger;
+mod level_figures;
 mod limiting;
 mod meaning;
 mod meaning_figures;

@@ -173,7 +173,7 @@ impl Operator {
     pub fn router(self) -> Router {
         Router::new()
             .route("/status.json", get(async |State(operator): State<Self>| Json(operator.status(Instant::now()))))
-            .route("/metrics", get(async |State(operator): State<Self>| operator.shares.metrics()))
+            .route("/metrics", get(async |State(operator): State<Self>| operator.metrics(Instant::now())))
             .route("/cache/forget", post(cache_orders::forget))
             .route("/cache/bad", post(cache_orders::bad))
             .route("/targets/{name}/{order}", post(order))
@@ -220,6 +220,7 @@ impl Operator {
         });
         json!({
             "targets": targets.collect::<Vec<_>>(),
+            "levels": self.levels(now),
             "redis_connected": self.redis_is_connected(),
             "tenants": tenants.collect::<Vec<_>>(),
             "cache": self.shares.cache(),

@@ -45,6 +45,28 @@ async fn a_weight_counts_from_the_next_request_on_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_priority_tells_what_it_got_gets_and_can_carry() {
+    let running = Running::start(&["eastus", "westeurope"], "[failover]\npolicy = \"balanced\"\nseed = 1").await;
+    for _ in 0..5 {
+        running.post(CHAT_PATH, CHAT).await;
+    }
+    let all = |attempts: u64, available: u64| json!([{ "priority": 0, "targets": 2, "attempts": attempts, "share_percent": 100, "availability_percent": available }]);
+    assert_eq!(status(&running).await["levels"], all(5, 100));
+    assert_eq!(tell(&running, "POST", "/targets/eastus/eject", "").await.0, 204);
+    assert_eq!(status(&running).await["levels"], all(5, 70), "a half, times 1.4");
+    let (code, text) = tell(&running, "GET", "/metrics", "").await;
+    assert_eq!(code, 200);
+    for line in [
+        "# TYPE gateway_level_attempts_total counter",
+        "gateway_level_attempts_total{priority=\"0\"} 5",
+        "gateway_level_share_percent{priority=\"0\"} 100",
+        "gateway_level_availability_percent{priority=\"0\"} 70",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_told_with_what_can() {
     let running = Running::start(&["eastus"], "").await;
     for (path, body, status, says) in [
