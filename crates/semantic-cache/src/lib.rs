@@ -125,7 +125,10 @@ pub use self::embed::{
 #[cfg(feature = "minilm")]
 pub use self::embed::{LoadError, MiniLm, MiniLmModel};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
-pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
+pub use self::judge::{
+    And, Comparison, Judge, JudgeCounts, JudgeLimits, Judging, Opinion, Or, SameFacts, SameJson, SameText,
+    ServiceJudge, ServiceJudgeWorker, Similar,
+};
 pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
 #[cfg(feature = "seal")]
 pub use self::remote::KeyRing;
