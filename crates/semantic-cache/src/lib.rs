@@ -120,7 +120,7 @@ mod told;
 
 pub use self::embed::{
     EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
-    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
+    HttpEmbedderConfig, HttpEmbedderWorker, HttpVectors, HttpVectorsFuture, Lexical, Texts,
 };
 #[cfg(feature = "minilm")]
 pub use self::embed::{LoadError, MiniLm, MiniLmModel};
