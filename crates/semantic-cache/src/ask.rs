@@ -55,6 +55,8 @@ pub enum Bypass {
     NoStore,
     /// Whoever reads the question says so: the cache is off for its like.
     Off,
+    /// A judge asks it: see [`Judging`](crate::Judging).
+    Judging,
 }
 
 /// Reads the question of a request. `llm::Conversations` does it for language models (feature `llm`),
@@ -197,7 +199,7 @@ impl Asking {
 
 impl Bypass {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoTenant,
         Self::Kind,
         Self::Tools,
@@ -208,6 +210,7 @@ impl Bypass {
         Self::Personal,
         Self::NoStore,
         Self::Off,
+        Self::Judging,
     ];
 
     /// Returns the word for events and headers.
@@ -224,6 +227,7 @@ impl Bypass {
             Self::Personal => "personal",
             Self::NoStore => "no-store",
             Self::Off => "off",
+            Self::Judging => "judging",
         }
     }
 }

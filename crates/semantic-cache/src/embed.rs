@@ -8,6 +8,7 @@ mod limits;
 #[cfg(feature = "minilm")]
 mod minilm;
 mod recent;
+mod texts;
 
 use std::{fmt, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
@@ -15,9 +16,10 @@ use std::{fmt, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 pub use self::minilm::{LoadError, MiniLm, MiniLmModel};
 pub use self::{
     error::{EmbedError, EmbedErrorKind},
-    http::{HttpEmbedder, HttpEmbedderConfig, HttpEmbedderWorker},
+    http::{HttpEmbedder, HttpEmbedderConfig, HttpEmbedderWorker, HttpVectors, HttpVectorsFuture},
     lexical::Lexical,
     limits::{EmbedLimits, EmbedStats},
+    texts::Texts,
 };
 
 /// The vector of a text. Clones count a reference.

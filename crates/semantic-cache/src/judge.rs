@@ -1,13 +1,24 @@
 //! Says whether two answers come to the same.
 
+mod asked;
+mod asked_counts;
+mod asked_limits;
+
 use std::future::{Future, ready};
 
+pub use self::{
+    asked::{Comparison, Opinion, ServiceJudge, ServiceJudgeWorker},
+    asked_counts::JudgeCounts,
+    asked_limits::JudgeLimits,
+};
 use crate::text::Text;
 
 /// Says whether two answers come to the same.
 ///
 /// `None` means that it cannot tell, and is never taken for a yes. Judges are composed by [`Judge::or`] and [`Judge::and`]. A closure
-/// that returns a future is a judge too, so a model may be asked, through any service.
+/// that returns a future is a judge too. A [`ServiceJudge`] asks any service: a language model, by way of `llm::ModelJudge`, or another.
+///
+/// A judge is asked behind the callers' back, after they have their answers.
 ///
 /// # Cancel safety
 ///
@@ -32,6 +43,13 @@ pub trait Judge {
         And { first: self, second: other }
     }
 }
+
+/// A request of a judge, in its extensions. A cache lets it pass: it is never kept, nor answered by what is, nor judged itself.
+///
+/// So a judge may ask through the very service that the cache stands in, and does not ask itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing else to it")]
+pub struct Judging;
 
 /// Says yes to what is the same but for case, white space and what stands at the end of sentences; else it cannot tell.
 #[derive(Clone, Copy, Debug, Default)]

@@ -120,12 +120,15 @@ mod told;
 
 pub use self::embed::{
     EmbedError, EmbedErrorKind, EmbedFuture, EmbedLimits, EmbedStats, Embedder, Embedding, Fingerprint, HttpEmbedder,
-    HttpEmbedderConfig, HttpEmbedderWorker, Lexical,
+    HttpEmbedderConfig, HttpEmbedderWorker, HttpVectors, HttpVectorsFuture, Lexical, Texts,
 };
 #[cfg(feature = "minilm")]
 pub use self::embed::{LoadError, MiniLm, MiniLmModel};
 pub use self::index::{Index, Neighbour, Slot, VectorError, VectorErrorKind};
-pub use self::judge::{And, Judge, Or, SameFacts, SameJson, SameText, Similar};
+pub use self::judge::{
+    And, Comparison, Judge, JudgeCounts, JudgeLimits, Judging, Opinion, Or, SameFacts, SameJson, SameText,
+    ServiceJudge, ServiceJudgeWorker, Similar,
+};
 pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
 #[cfg(feature = "seal")]
 pub use self::remote::KeyRing;

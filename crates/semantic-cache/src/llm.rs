@@ -4,6 +4,7 @@ mod canonical;
 mod chat;
 mod events;
 mod judge;
+mod model_judge;
 mod personal;
 
 use std::{hash::Hash, sync::Arc};
@@ -13,6 +14,7 @@ use buttress_llm::{Call, Format, Operation, Part, RawJson, RequestDetails, Role}
 use http::{HeaderMap, Request};
 
 use self::canonical::Body;
+pub use self::model_judge::{ModelJudge, ModelJudgeConfig, ModelJudgeError, ModelJudgeErrorKind, ModelJudgeFuture};
 use crate::{Admit, Ask, Asked, Asking, Bypass, Draft, Mark, Shape, Stored, Unfit};
 
 /// Reads the questions to language models, and their answers, in every format that `buttress-llm` knows.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, KeyHasher, Mark, Miss,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Judging, Key, KeyHasher, Mark, Miss,
     SemanticCacheLayer, Tenant,
     ask::Asking,
     freshness::Good,
@@ -37,6 +37,9 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         T: Tenant<Request<B>>,
         A: Ask<Request<B>> + Admit,
     {
+        if request.extensions().get::<Judging>().is_some() {
+            return Plan::Pass(Bypass::Judging);
+        }
         let directives = Directives::read(request.headers());
         let only_cached = directives.only_if_cached || self.settings.only_cached;
         let question = match self.question(request) {

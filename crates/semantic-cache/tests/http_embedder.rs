@@ -5,18 +5,24 @@ use std::{
     future::Future,
     io,
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use buttress_core::{Client, Payload};
-use buttress_semantic_cache::{EmbedErrorKind, EmbedLimits, Embedder as _, HttpEmbedder, HttpEmbedderConfig};
+use buttress_semantic_cache::{
+    EmbedError, EmbedErrorKind, EmbedLimits, Embedder as _, Embedding, HttpEmbedder, HttpEmbedderConfig, HttpVectors,
+    Texts,
+};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, time::Instant};
-use tower::service_fn;
+use tower::{ServiceExt as _, service_fn};
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("two");
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -218,7 +224,7 @@ async fn one_text_that_the_model_refuses_costs_the_others_nothing() {
     let texts = ["a", "b", "c", "bad", "d", "e", "f"];
     let found = join_all(texts.map(|text| kind(&embedder, text))).await;
     for (text, found) in texts.iter().zip(found) {
-        let expected = if *text == "bad" { Err(EmbedErrorKind::Unavailable) } else { Ok(vec![1.0, 1.0]) };
+        let expected = if *text == "bad" { Err(EmbedErrorKind::Rejected) } else { Ok(vec![1.0, 1.0]) };
         assert_eq!(found, expected, "{text}");
     }
     assert_eq!(embedder.stats().failed, 1);
@@ -331,6 +337,76 @@ async fn neither_text_nor_secret_is_shown() {
     let error = embedder.embed("private words").await.expect_err("the server fails");
     let shown = format!("{shown} {embedder:?} {error:?} {error}");
     assert!(!shown.contains("s3cr3t") && !shown.contains("private"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_around_the_vectors_sees_what_came_of_a_call() {
+    for (answer, expected) in [
+        (respond(200, &json!({"data": [{"index": 0, "embedding": [1, 0.5]}]})), Ok(1)),
+        (respond(200, &json!({"data": [{"index": 0, "embedding": [1]}]})), Err(EmbedErrorKind::Malformed)),
+        (respond(200, &json!("hello")), Err(EmbedErrorKind::Malformed)),
+        (respond(500, &json!({})), Err(EmbedErrorKind::Unavailable)),
+        (respond(422, &json!({})), Err(EmbedErrorKind::Rejected)),
+    ] {
+        let service = service_fn(move |_: Request<Payload>| {
+            let answer = answer.clone();
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let texts: Texts = [Arc::from("a")].into_iter().collect();
+        let came = HttpVectors::new(service, config()).oneshot(texts).await;
+        assert_eq!(came.map(|vectors| vectors.len()).map_err(EmbedError::kind), expected);
+    }
+    let never = service_fn(|_: Request<Payload>| std::future::pending::<Result<Response<Payload>, Infallible>>());
+    let texts: Texts = [Arc::from("private words")].into_iter().collect();
+    assert!(!format!("{texts:?}").contains("private"));
+    let came = HttpVectors::new(never, config()).oneshot(texts).await;
+    assert_eq!(came.expect_err("it hangs").kind(), EmbedErrorKind::Timeout);
+}
+
+/// An embedder over any service: the vector of a text is its length, and one.
+fn over<F>(config: HttpEmbedderConfig, answer: impl Fn(Texts) -> F + Clone + Send + Sync + 'static) -> HttpEmbedder
+where
+    F: Future<Output = Result<Vec<Embedding>, EmbedError>> + Send + 'static,
+{
+    let (embedder, worker) = HttpEmbedder::pair_over(service_fn(answer), config);
+    drop(Handle::current().spawn(worker));
+    embedder
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_service_will_do_and_one_that_returns_too_few_has_returned_nothing() {
+    let few = over(config(), |texts| async move {
+        Ok(texts.iter().take(1).map(|text| Embedding::from([text.len() as f32, 1.0])).collect())
+    });
+    assert_eq!(kind(&few, "abc").await, Ok(vec![3.0, 1.0]));
+    let found = join_all(["a", "b"].map(|text| kind(&few, text))).await;
+    assert_eq!(found, vec![Err(EmbedErrorKind::Malformed); 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_let_through_is_a_miss_at_once_and_vectors_of_late_are_there() {
+    let open = Arc::new(AtomicBool::new(false));
+    let (asks, refuses) = (Arc::clone(&open), Arc::clone(&open));
+    let embedder = over(config().admitted_by(move || !asks.load(Ordering::Relaxed)), move |texts| {
+        let refuses = refuses.load(Ordering::Relaxed) || texts.iter().any(|text| text == "refused");
+        async move {
+            if refuses {
+                return Err(EmbedErrorKind::Refused.into());
+            }
+            Ok(texts.iter().map(|text| Embedding::from([text.len() as f32, 1.0])).collect())
+        }
+    });
+    assert_eq!(kind(&embedder, "known").await, Ok(vec![5.0, 1.0]));
+    assert_eq!(kind(&embedder, "refused").await, Err(EmbedErrorKind::Refused), "by a layer");
+    open.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    assert_eq!(kind(&embedder, "known").await, Ok(vec![5.0, 1.0]));
+    assert_eq!(kind(&embedder, "new").await, Err(EmbedErrorKind::Refused));
+    assert_eq!(Instant::now(), begun, "nobody waits");
+    open.store(false, Ordering::Relaxed);
+    assert_eq!(kind(&embedder, "new").await, Ok(vec![3.0, 1.0]), "it is not remembered");
+    let stats = embedder.stats();
+    assert_eq!((stats.refused, stats.failed, stats.calls), (2, 0, 2), "{stats:?}");
 }
 
 #[tokio::test]

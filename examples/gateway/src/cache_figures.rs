@@ -133,6 +133,7 @@ impl Kept {
                 "answers_without_usage": saved.untold,
                 "answers_without_price": saved.unpriced,
             },
+            "spent_on_judging": self.meanings.as_ref().and_then(Meanings::spent),
             "rules": rules.into_iter().collect::<Value>(),
             "meaning": self.meanings.as_ref().map(Meanings::status),
             "replicas": self.replicas.as_ref().map(|(_, redis)| self.with_replicas(redis)),

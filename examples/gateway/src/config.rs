@@ -5,6 +5,7 @@ mod credential;
 mod embedder;
 mod endpoint;
 mod error;
+mod judge;
 mod limits;
 mod probes;
 mod redis;
@@ -26,6 +27,7 @@ use self::sections::duration;
 pub use self::{
     embedder::{EmbedderAuth, EmbedderConfig, EmbedderKind},
     error::ConfigError,
+    judge::{JudgeConfig, JudgeDialect},
     limits::{CallerBy, Dollars, LimitsConfig, Strangers, TierConfig},
     probes::{Probe, ProbesConfig},
     redis::{AwayFor, RedisConfig},

@@ -115,6 +115,9 @@ fn workers(operator: &Operator) -> JoinSet<()> {
     if let Some(sharing) = operator.sharing() {
         workers.spawn(sharing);
     }
+    if let Some(judging) = operator.judging() {
+        workers.spawn(judging);
+    }
     if let Some(sharing) = operator.sharing_answers() {
         workers.spawn(sharing);
     }

@@ -1,6 +1,6 @@
 //! What the search by meaning did, in figures: for the status, and for Prometheus.
 
-use buttress_semantic_cache::{EmbedStats, Reason, Risk};
+use buttress_semantic_cache::{EmbedStats, JudgeCounts, Reason, Risk};
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,8 +54,20 @@ impl Meanings {
             "questions_evicted": evicted,
             "questions_refused": refused,
             "classes": self.risks().into_iter().map(risk).collect::<Vec<_>>(),
+            "judge": self.judged().map(|counts| judged(&counts).into_iter().chain(spent(&counts)).collect::<Value>()),
+            "embedder_circuit": self.circuit().map(|circuit| circuit.state().as_str()),
             "embedder": self.embedded().map(|stats| embedded(&stats).into_iter().collect::<Value>()),
         })
+    }
+
+    /// Returns what a model that judges has cost, to be set against what was saved.
+    pub(crate) fn spent(&self) -> Option<Value> {
+        let counts = self.judged()?;
+        Some(json!({
+            "calls": counts.calls,
+            "input_tokens": counts.input_tokens,
+            "output_tokens": counts.output_tokens,
+        }))
     }
 
     pub(crate) fn measure(&self, page: &mut Page) {
@@ -88,6 +100,17 @@ impl Meanings {
             let help = "Texts for the embedder, by what became of them, and its calls.";
             page.counters("gateway_cache_embedder_total", help, "event", embedded(&stats));
         }
+        if let Some(circuit) = self.circuit() {
+            let help = "What the circuit to the embedder is.";
+            page.family(Kind::Gauge, "gateway_cache_embedder_circuit", help);
+            page.figure("gateway_cache_embedder_circuit", &[("state", circuit.state().as_str())], 1);
+        }
+        if let Some(counts) = self.judged() {
+            let help = "Comparisons for the model that judges, by what became of them, and its calls.";
+            page.counters("gateway_cache_judge_total", help, "event", judged(&counts));
+            let help = "Tokens of the model that judges, as far as it tells.";
+            page.counters("gateway_cache_judge_tokens_total", help, "kind", spent(&counts));
+        }
     }
 
     fn measure_risks(&self, page: &mut Page) {
@@ -110,7 +133,25 @@ impl Meanings {
     }
 }
 
-const fn embedded(stats: &EmbedStats) -> [(&'static str, u64); 9] {
+const fn judged(counts: &JudgeCounts) -> [(&'static str, u64); 9] {
+    [
+        ("asked", counts.asked),
+        ("yes", counts.yes),
+        ("no", counts.no),
+        ("unsure", counts.unsure),
+        ("dropped", counts.dropped),
+        ("late", counts.late),
+        ("too-long", counts.too_long),
+        ("failed", counts.failed),
+        ("call", counts.calls),
+    ]
+}
+
+const fn spent(counts: &JudgeCounts) -> [(&'static str, u64); 2] {
+    [("input", counts.input_tokens), ("output", counts.output_tokens)]
+}
+
+const fn embedded(stats: &EmbedStats) -> [(&'static str, u64); 10] {
     [
         ("asked", stats.asked),
         ("recent", stats.recent),
@@ -121,5 +162,6 @@ const fn embedded(stats: &EmbedStats) -> [(&'static str, u64); 9] {
         ("failed", stats.failed),
         ("abandoned", stats.abandoned),
         ("call", stats.calls),
+        ("refused", stats.refused),
     ]
 }

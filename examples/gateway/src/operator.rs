@@ -110,15 +110,20 @@ impl Operator {
         Some(layer.sharing())
     }
 
+    /// Returns the work of the model that compares answers, where one does. It is to be spawned once.
+    #[must_use]
+    pub fn judging(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.shares.cache.as_ref()?.meanings.as_ref()?.take_judging()
+    }
+
     /// Completes when the answers of other replicas can be had; at once where none are shared.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
     pub async fn following(&self) {
-        if let Some(kept) = &self.shares.cache {
-            kept.handle.following().await;
-        }
+        let Some(kept) = &self.shares.cache else { return };
+        kept.handle.following().await;
     }
 
     /// Puts `upstreams` in the place of the targets that were. What is known of one of the same name stays known; requests
@@ -136,9 +141,8 @@ impl Operator {
 
     /// Takes over what models cost, for what is told of what was saved.
     pub(crate) fn reprice(&self, prices: PriceList) {
-        if let Some(kept) = &self.shares.cache {
-            kept.ledger.reprice(prices);
-        }
+        let Some(kept) = &self.shares.cache else { return };
+        kept.ledger.reprice(prices);
     }
 
     /// Returns how much the cache does that no caller waits for.

@@ -3,11 +3,14 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use buttress_core::{Label, Payload, Refusal, Rewrite, Rewritten, Target};
+use buttress_core::{Label, Payload, Refusal, RefusalKind, Rewrite, Rewritten, Target};
 use buttress_llm::LlmRewrite;
 use http::Request;
 
-use crate::config::{Probe, Upstream};
+use crate::{
+    config::{Probe, Upstream},
+    judging::OnlyTarget,
+};
 
 /// How each target is spoken to. Clones are one.
 #[derive(Clone)]
@@ -79,6 +82,11 @@ impl Routes {
 
 impl Rewrite<Request<Payload>> for Routes {
     fn rewrite(&self, request: Request<Payload>, target: &Target) -> Result<Rewritten<Request<Payload>>, Refusal> {
+        if let Some(OnlyTarget(only)) = request.extensions().get()
+            && only != target.name()
+        {
+            return Err(Refusal::new(RefusalKind::NotFound, format!("only the target {only} is to be asked")));
+        }
         let table = self.0.load();
         let rewrite = table.before.as_ref().filter(|_| !table.knows(target)).unwrap_or(&table.rewrite);
         rewrite.rewrite(request, target)

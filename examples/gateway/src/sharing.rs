@@ -19,7 +19,7 @@ use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 use crate::{
     config::{CacheConfig, CacheMode, CoalesceConfig, Config, ConfigError, KeyHash},
     ledger::{Ledger, Told},
-    meaning::Meanings,
+    meaning::{Judging, Meanings},
     rules::{Holder, Rules, Treatment, freshness},
     stack::{BuildError, HttpClient},
     tenants::{PriceList, Whose},
@@ -64,13 +64,13 @@ pub(crate) struct Shares {
 // === impl Sharing ===
 
 impl Sharing {
-    /// Makes what `config` says. The embedder is asked through `client`, if it is asked at all.
+    /// Makes what `config` says. The embedder is asked through `client`, if it is asked at all; `judge` is the model that compares answers.
     ///
     /// # Errors
     ///
     /// Fails if questions that mean the same cannot be found as it says.
-    pub(crate) fn new(config: &Config, client: &HttpClient) -> Result<Self, BuildError> {
-        let cache = Rules::new(&config.cache).map(|rules| cache(config, rules, client)).transpose()?;
+    pub(crate) fn new(config: &Config, client: &HttpClient, judge: Option<Judging>) -> Result<Self, BuildError> {
+        let cache = Rules::new(&config.cache).map(|rules| cache(config, rules, client, judge)).transpose()?;
         Ok(Self { coalesce: config.coalesce.as_ref().map(coalesce), cache })
     }
 
@@ -127,7 +127,12 @@ fn coalesce(config: &CoalesceConfig) -> Coalescing {
         .question(question.ignoring(header::AUTHORIZATION).ignoring(header::COOKIE))
 }
 
-fn cache(config: &Config, rules: Rules, client: &HttpClient) -> Result<(CacheLayer, Kept), BuildError> {
+fn cache(
+    config: &Config,
+    rules: Rules,
+    client: &HttpClient,
+    judge: Option<Judging>,
+) -> Result<(CacheLayer, Kept), BuildError> {
     let cache = &config.cache;
     let mut layer = SemanticCacheLayer::new(ByExtension::new(), Asks::new(cache))
         .max_bytes(cache.max_bytes)
@@ -136,7 +141,7 @@ fn cache(config: &Config, rules: Rules, client: &HttpClient) -> Result<(CacheLay
         .max_tenant_bytes(cache.max_caller_bytes.unwrap_or(cache.max_bytes))
         .freshness(freshness(cache, None))
         .patience(cache.semantic.patience);
-    let meanings = (cache.most() == CacheMode::Semantic).then(|| Meanings::new(config, client)).transpose()?;
+    let meanings = (cache.most() == CacheMode::Semantic).then(|| Meanings::new(config, client, judge)).transpose()?;
     if let Some(meanings) = &meanings {
         layer = layer.meaning(Arc::new(meanings.finder.clone()));
     }

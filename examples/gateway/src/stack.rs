@@ -27,6 +27,7 @@ use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, layer::layer_f
 use crate::{
     brief::Brief,
     config::{Config, Upstream},
+    judging,
     learn::Learn,
     limiting::{self, LimitsLayer},
     operator::Operator,
@@ -58,36 +59,13 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
     let breaker = CircuitBreakerLayer::try_new(config.breaker.settings())?.keyed(ByTarget);
     let (routes, client) = (Routes::new(upstreams), client());
     let failover = failover(config, upstreams, breaker.handle())?;
+    let targets = failover.handle();
     let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
     let gate = gate(config, routes.clone());
     let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
     let limited = config.limits.as_ref().zip(book).map(|(limits, book)| limiting::build(limits, book)).transpose()?;
     let (callers, limiting) = limited.unzip();
     let tenants = limiting.as_ref().map(|limiting| limiting.tenants.clone());
-    let sharing = Sharing::new(config, &client)?;
-    let operator = Operator {
-        targets: failover.handle(),
-        routes: routes.clone(),
-        asker: Asker::new(routes.clone(), client.clone()),
-        probing: config.probes.probing(),
-        callers: limiting,
-        shares: sharing.shares(),
-        circuits: breaker.handle(),
-        limit: {
-            let limits = limits.clone();
-            Arc::new(move |name| limits.handle(&Some(name.clone())))
-        },
-        gate: {
-            let gate = gate.clone();
-            Arc::new(move || gate.counts())
-        },
-        guard: {
-            let guard = guard.clone();
-            Arc::new(move || guard.counts())
-        },
-    };
-    let expected = tenants.as_ref().map(Tenants::expected);
-    let brief = Brief::new(&config.failover, routes.clone(), tenants, sharing.is_on(), sharing.rules());
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
@@ -98,13 +76,29 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
                 .allowance(config.failover.attempts)
                 .repeat_all(),
         )
-        .layer(failover.rewrite(routes))
-        .layer(limits)
-        .layer(breaker)
-        .layer(gate)
-        .layer(guard)
+        .layer(failover.rewrite(routes.clone()))
+        .layer(limits.clone())
+        .layer(breaker.clone())
+        .layer(gate.clone())
+        .layer(guard.clone())
         .layer(ForwardDeadlineLayer::new())
-        .service(Mark(Inspect::new(client)));
+        .service(Mark(Inspect::new(client.clone())));
+    let limits_of_judge = callers.as_ref().zip(limiting.as_ref());
+    let sharing = Sharing::new(config, &client, judging::judge(config, || inner.clone(), limits_of_judge))?;
+    let operator = Operator {
+        targets,
+        routes: routes.clone(),
+        asker: Asker::new(routes.clone(), client),
+        probing: config.probes.probing(),
+        callers: limiting,
+        shares: sharing.shares(),
+        circuits: breaker.handle(),
+        limit: Arc::new(move |name| limits.handle(&Some(name.clone()))),
+        gate: Arc::new(move || gate.counts()),
+        guard: Arc::new(move || guard.counts()),
+    };
+    let expected = tenants.as_ref().map(Tenants::expected);
+    let brief = Brief::new(&config.failover, routes, tenants, sharing.is_on(), sharing.rules());
     let edge = Edge { brief, callers, sharing, expected, deadline: config.deadline };
     let go_on = config.streams.continue_elsewhere;
     let continuing =

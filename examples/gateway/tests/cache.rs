@@ -456,6 +456,48 @@ async fn an_embedder_behind_http_is_asked_with_its_key_and_one_that_fails_is_a_m
     assert!(bench.figure("gateway_cache_embedder_total{event=\"call\"}").await >= 3.0);
 }
 
+#[tokio::test]
+async fn an_embedder_that_is_down_is_asked_no_more_until_it_is_back_and_the_very_same_is_answered_meanwhile() {
+    let sim = buttress_sim::Simulator::builder().target("vectors").start().await.expect("a port is free");
+    let settings = format!(
+        "{BY_THRESHOLD}embedder = \"http\"\npatience = \"10s\"\n[breaker]\nopen = \"100ms\"\n[cache.embedder]\n\
+         url = \"{}/v1/embeddings\"\nmodel = \"small\"\ndimensions = 8\nname_dimensions = true\ntimeout = \"10s\"\n",
+        sim.url()
+    );
+    let bench = Bench::start(&settings).await;
+    let questions = |at: usize| format!("How do I change the {} of account number {at}?", TOPICS[at % TOPICS.len()]);
+    bench.ask(ASKED).await;
+    let answer = buttress_sim::StatusFault::new(http::StatusCode::OK);
+    for fault in [
+        buttress_sim::Fault::status(http::StatusCode::INTERNAL_SERVER_ERROR),
+        buttress_sim::Fault::Status(answer.clone().body("hello")),
+        buttress_sim::Fault::Status(answer.body(json!({"data": [{"index": 0, "embedding": [1, 2]}]}))),
+    ] {
+        sim.set_fault(fault);
+        let refused = bench.status().await["cache"]["meaning"]["embedder"]["refused"].as_u64().expect("it is counted");
+        let mut at = 0;
+        let is_refused = async {
+            while bench.figure("gateway_cache_embedder_total{event=\"refused\"}").await <= refused as f64 {
+                assert_eq!(bench.ask(&format!("{} {refused}", questions(at))).await.header("x-cache"), "miss");
+                at += 1;
+            }
+        };
+        timeout(FAR, is_refused).await.expect("its circuit opens");
+        assert_eq!(bench.ask(ASKED).await.header("x-cache"), "hit", "the very same");
+        let meaning = bench.status().await["cache"]["meaning"].clone();
+        assert_ne!(meaning["embedder_circuit"], "closed", "{meaning}");
+        sim.heal();
+        let is_back = async {
+            while bench.status().await["cache"]["meaning"]["embedder_circuit"] != "closed" {
+                bench.ask(&format!("{} {refused} again", questions(at))).await;
+                at += 1;
+            }
+        };
+        timeout(FAR, is_back).await.expect("it is found to be back");
+        assert_eq!(bench.figure("gateway_cache_embedder_circuit{state=\"closed\"}").await, 1.0);
+    }
+}
+
 #[cfg(unix)]
 mod replicas {
     use buttress_testkit::RedisServer;

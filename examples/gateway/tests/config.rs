@@ -460,6 +460,47 @@ fn a_fault_in_the_cache_is_told_with_its_key_and_what_is_allowed() {
     }
 }
 
+#[test]
+fn a_fault_in_what_is_said_of_the_judge_is_told_with_its_key_and_what_is_allowed() {
+    for (cache, says) in [
+        (
+            "[cache.semantic]\ncomparisons = 4\n",
+            "cache.semantic.comparisons: `4` is out of range, allowed is what is from 0.05 to 3",
+        ),
+        (
+            "[cache.semantic]\npolicy = \"threshold\"\ncomparisons = 1\n",
+            "cache.semantic.comparisons: means nothing without policy = \"error-bound\"",
+        ),
+        ("[cache.judge]\nmodel = \"m\"\n", "cache.judge: means nothing without judge = \"model\" in [cache.semantic]"),
+        ("[cache.semantic]\njudge = \"model\"\n", "cache.judge.model: must be given for judge = \"model\""),
+        (&judged("model = \"\"\n"), "cache.judge.model: `` is no name of a model, allowed is one that is not empty"),
+        (
+            &judged("model = \"m\"\ntimeout = \"1m\"\n"),
+            "cache.judge.timeout: `1m` is out of range, allowed is what is not longer than 15s",
+        ),
+        (
+            &judged("model = \"m\"\nat_once = 0\n"),
+            "cache.judge.at_once: `0` is out of range, allowed are whole numbers from 1 to 16",
+        ),
+        (
+            &judged("model = \"m\"\ntarget = \"nobody\"\n"),
+            "cache.judge.target: `nobody` is no target, allowed are names of [[targets]]",
+        ),
+        (&judged("model = \"m\"\ntier = \"gold\"\n"), "cache.judge.tier: means nothing without a [limits] table"),
+        (
+            &judged("model = \"m\"\ntier = \"gold\"\n[limits]\ndefault = { rpm = 1 }\n"),
+            "cache.judge.tier: `gold` is no tier, allowed are `default`",
+        ),
+    ] {
+        let error = error(&format!("{cache}{TARGET}"));
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+fn judged(more: &str) -> String {
+    format!("[cache.semantic]\njudge = \"model\"\n[cache.judge]\n{more}")
+}
+
 fn http(more: &str) -> String {
     format!("[cache.semantic]\nembedder = \"http\"\n[cache.embedder]\nurl = \"http://h/e\"\n{more}")
 }

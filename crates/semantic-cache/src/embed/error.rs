@@ -18,8 +18,12 @@ pub enum EmbedErrorKind {
     TooLong,
     /// The text has nothing to go by.
     Empty,
-    /// The model refused, failed, or is not there any more.
+    /// The model failed, or is not there any more.
     Unavailable,
+    /// The model takes no such text.
+    Rejected,
+    /// The model was not asked: its circuit is open, say.
+    Refused,
     /// The model's answer cannot be read, or has other dimensions.
     Malformed,
 }
@@ -54,6 +58,8 @@ impl fmt::Display for EmbedError {
             EmbedErrorKind::TooLong => "the text is too long for a vector",
             EmbedErrorKind::Empty => "the text has nothing to make a vector of",
             EmbedErrorKind::Unavailable => "the embedding model is not available",
+            EmbedErrorKind::Rejected => "the embedding model does not take the text",
+            EmbedErrorKind::Refused => "the embedding model is not asked at present",
             EmbedErrorKind::Malformed => "the embedding model's answer cannot be used",
         })
     }

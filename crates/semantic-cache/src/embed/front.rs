@@ -28,24 +28,29 @@ use super::{
 pub(super) struct Front {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
+    /// Whether there is any use in asking the model now.
+    admits: Option<Admits>,
 }
+
+/// Says whether a model is asked.
+pub(super) type Admits = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A text to embed. Dropped unfinished, it tells those who wait that there will be no vector.
 pub(super) struct Job {
     shared: Arc<Shared>,
     key: Key,
-    text: Box<str>,
+    text: Arc<str>,
     answer: watch::Sender<Option<Answer>>,
     finished: bool,
 }
 
 type Answer = Result<Embedding, EmbedError>;
 
-struct Shared {
+pub(super) struct Shared {
     limits: EmbedLimits,
     hasher: SipHasher13,
     state: Mutex<State>,
-    counts: [AtomicU64; 9],
+    counts: [AtomicU64; 10],
 }
 
 struct State {
@@ -66,6 +71,7 @@ pub(super) enum Count {
     Failed,
     Abandoned,
     Calls,
+    Refused,
 }
 
 enum Found {
@@ -86,7 +92,13 @@ impl Front {
             state: Mutex::new(state),
             counts: Default::default(),
         };
-        (Self { shared: Arc::new(shared), queue }, jobs)
+        (Self { shared: Arc::new(shared), queue, admits: None }, jobs)
+    }
+
+    /// Asks the model only where `admits` says so.
+    pub(super) fn admitted_by(mut self, admits: Option<Admits>) -> Self {
+        self.admits = admits;
+        self
     }
 
     pub(super) async fn embed(&self, text: &str) -> Answer {
@@ -121,6 +133,7 @@ impl Front {
             failed: count(Count::Failed),
             abandoned: count(Count::Abandoned),
             calls: count(Count::Calls),
+            refused: count(Count::Refused),
         }
     }
 
@@ -136,6 +149,10 @@ impl Front {
             hash_map::Entry::Occupied(flight) => {
                 self.count(Count::Joined);
                 Ok(Found::Flight(flight.get().clone()))
+            }
+            hash_map::Entry::Vacant(_) if self.admits.as_ref().is_some_and(|admits| !admits()) => {
+                self.count(Count::Refused);
+                Err(EmbedErrorKind::Refused.into())
             }
             hash_map::Entry::Vacant(vacant) => {
                 let place = self.queue.try_reserve().map_err(|error| match error {
@@ -187,13 +204,13 @@ impl Job {
         None
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    pub(super) fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
-    /// Counts a call of the model.
-    pub(super) fn count_call(&self) {
-        self.shared.count(Count::Calls);
+    /// Returns what counts.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     fn settle(&mut self, answer: Answer) {
@@ -204,6 +221,7 @@ impl Job {
         state.flights.remove(&self.key);
         match &answer {
             Ok(embedding) => state.recent.insert(self.key, Embedding::clone(embedding)),
+            Err(error) if error.kind() == EmbedErrorKind::Refused => self.shared.count(Count::Refused),
             Err(_) => self.shared.count(Count::Failed),
         }
         drop(state);
@@ -235,6 +253,13 @@ impl Shared {
 
     fn count(&self, which: Count) {
         self.counts[which as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call of the model, unless a layer refused it.
+    pub(super) fn count_call(&self, error: Option<&EmbedError>) {
+        if error.is_none_or(|error| error.kind() != EmbedErrorKind::Refused) {
+            self.count(Count::Calls);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

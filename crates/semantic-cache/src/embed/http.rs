@@ -19,10 +19,12 @@ use http_body::Body;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use self::call::Caller;
-use super::{EmbedFuture, EmbedStats, Embedder, Fingerprint, front::Front};
+use super::{EmbedError, EmbedFuture, EmbedStats, Embedder, Embedding, Fingerprint, Texts, front::Front};
 
-pub use self::config::HttpEmbedderConfig;
+pub use self::{
+    call::{HttpVectors, HttpVectorsFuture},
+    config::HttpEmbedderConfig,
+};
 
 /// An embedder that asks a model by the OpenAI embeddings protocol, through any HTTP service.
 ///
@@ -38,6 +40,30 @@ pub use self::config::HttpEmbedderConfig;
 ///    and [`HttpEmbedderConfig`].
 ///
 /// Neither text nor header is in any error, event or `Debug`.
+///
+/// # A model that is down
+///
+/// Each question waits for its bound, and each is sent, unless a circuit breaker is put before the model. Around
+/// [`HttpVectors`] it sees what came of a call: a 500, a call that hangs, an answer that cannot be read, or vectors of other dimensions.
+/// With `buttress-circuit-breaker`:
+///
+/// ```text
+/// let key = Key::new(Label::try_new("embedder")?);
+/// let classify = |result: Result<&Vec<Embedding>, &EmbedError>| match result {
+///     Ok(_) => Class::SUCCESS,
+///     Err(error) if error.kind() == EmbedErrorKind::Rejected => Class::new(Verdict::CallerFault, Outcome::Word("rejected")),
+///     Err(_) => Class::new(Verdict::Transient, Outcome::Word("embedder")),
+/// };
+/// let refuse = |_: CircuitOpen| Err(EmbedError::from(EmbedErrorKind::Refused));
+/// let breaker = CircuitBreakerLayer::try_plain(settings.named(..), classify, refuse)?;
+/// let circuit = breaker.handle();
+/// let config = config.admitted_by(move || circuit.admits(&key, Instant::now()));
+/// let vectors = ServiceBuilder::new().layer(breaker).service(HttpVectors::new(client, config.clone()));
+/// let (embedder, worker) = HttpEmbedder::pair_over(vectors, config);
+/// ```
+///
+/// While the circuit is open, a question is a miss [at once](HttpEmbedderConfig::admitted_by); whether the model is back, one of the next
+/// questions finds out. How many calls are under way is bounded [here](HttpEmbedderConfig::calls) already.
 ///
 /// | server | URL | header |
 /// |---|---|---|
@@ -68,10 +94,23 @@ impl HttpEmbedder {
         S: Service<Request<Payload>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
         B: Body<Data: Buf + Send> + Send + 'static,
     {
-        let (front, jobs) = Front::pair(config.limits, config.fingerprint.dimensions(), config.hash_key);
-        let fingerprint = config.fingerprint.clone();
-        let worker = batch::run(jobs, config.batching, Caller::new(service, config));
-        (Self { front, fingerprint }, HttpEmbedderWorker(Box::pin(worker)))
+        Self::pair_over(HttpVectors::new(service, config.clone()), config)
+    }
+
+    /// Creates an embedder that asks `vectors`, and the work to be run for it: [`HttpVectors`] with layers around it, or any other
+    /// service. See the [type's docs](Self#a-model-that-is-down).
+    pub fn pair_over<V>(vectors: V, config: HttpEmbedderConfig) -> (Self, HttpEmbedderWorker)
+    where
+        V: Service<Texts, Response = Vec<Embedding>, Error: Into<EmbedError> + Send, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let HttpEmbedderConfig { limits, batching, fingerprint, hash_key, admits, .. } = config;
+        let (front, jobs) = Front::pair(limits, fingerprint.dimensions(), hash_key);
+        let worker = HttpEmbedderWorker(Box::pin(batch::run(jobs, batching, vectors)));
+        (Self { front: front.admitted_by(admits), fingerprint }, worker)
     }
 
     /// Creates an embedder that asks through `service`, and lets `runtime` do the work.

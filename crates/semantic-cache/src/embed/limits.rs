@@ -31,8 +31,10 @@ pub struct EmbedStats {
     pub failed: u64,
     /// Texts that nobody waited for any more when their turn came.
     pub abandoned: u64,
-    /// Calls of the model.
+    /// Calls of the model. A second one, for a server that takes no base64, is not counted.
     pub calls: u64,
+    /// Texts that the model was not asked for, since there was no use in it: its circuit is open, say.
+    pub refused: u64,
 }
 
 // === impl EmbedLimits ===

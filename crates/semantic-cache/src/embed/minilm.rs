@@ -138,8 +138,8 @@ impl fmt::Debug for MiniLmModel {
 fn work(model: &MiniLmModel, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         if let Some(job) = job.still_wanted() {
-            job.count_call();
-            let answer = model.embed(job.text());
+            job.shared().count_call(None);
+            let answer = model.embed(&job.text());
             job.finish(answer);
         }
     }

@@ -40,6 +40,9 @@ impl Config {
         }
         let is_tenant = |name: &str| self.tenants().any(|tenant| tenant.name.as_str() == name);
         self.cache.check(is_tenant).map_err(|(key, says)| (None, key, says))?;
+        let targets = self.targets.iter().map(|target| target.get_ref().target.name());
+        let named = self.cache.judge.check_names(targets, self.limits.as_ref());
+        named.map_err(|(key, says)| (None, key, says))?;
         self.check_tenants()?;
         let mut names = HashSet::new();
         for (i, target) in self.targets.iter().enumerate() {

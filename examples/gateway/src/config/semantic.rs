@@ -20,6 +20,8 @@ pub struct SemanticConfig {
     pub max_error_rate: Option<f64>,
     /// What share of the answers that are given is checked, from 0.01 to 0.5, for `error-bound`: 0.05.
     pub audits: Option<f64>,
+    /// How many comparisons there may be for each request, from 0.05 to 3, for `error-bound`: 0.5, or 0.15 where a model makes them.
+    pub comparisons: Option<f64>,
     /// What makes vectors of questions.
     pub embedder: EmbedderKind,
     /// What says whether two answers come to the same.
@@ -72,6 +74,8 @@ pub enum JudgeKind {
     SameJson,
     /// That their vectors are alike, and their numbers, names and denials the same.
     Similar,
+    /// That a model says so.
+    Model,
 }
 
 type Wrong = (String, String);
@@ -85,6 +89,7 @@ impl Default for SemanticConfig {
             threshold: None,
             max_error_rate: None,
             audits: None,
+            comparisons: None,
             embedder: EmbedderKind::default(),
             judge: JudgeKind::default(),
             judge_similarity: None,
@@ -110,13 +115,23 @@ impl SemanticConfig {
             PolicyKind::Threshold => Policy::threshold(self.threshold.unwrap_or(0.95) as f32)?,
             PolicyKind::ErrorBound => {
                 let bound = ErrorBound::new(self.max_error_rate.unwrap_or(0.01))?;
-                Policy::error_bound(match self.audits {
+                let bound = match self.audits {
                     Some(share) => bound.audits(share)?,
+                    None => bound,
+                };
+                Policy::error_bound(match self.comparisons() {
+                    Some(share) => bound.comparisons(share)?,
                     None => bound,
                 })
             }
         };
         policy.min_principals(self.min_principals)
+    }
+
+    /// Returns how many comparisons there may be for each request, where that is not what the policy has by itself. Those of a model cost
+    /// money.
+    fn comparisons(&self) -> Option<f64> {
+        self.comparisons.or_else(|| (self.judge == JudgeKind::Model).then_some(BY_MODEL))
     }
 
     /// Returns how much is remembered.
@@ -138,6 +153,7 @@ impl SemanticConfig {
             ("threshold", self.threshold, 0.8, 1.0, by_threshold, "policy = \"threshold\""),
             ("max_error_rate", self.max_error_rate, 0.001, 0.2, !by_threshold, "policy = \"error-bound\""),
             ("audits", self.audits, 0.01, 0.5, !by_threshold, "policy = \"error-bound\""),
+            ("comparisons", self.comparisons, 0.05, 3.0, !by_threshold, "policy = \"error-bound\""),
             (
                 "judge_similarity",
                 self.judge_similarity,
@@ -175,6 +191,8 @@ impl SemanticConfig {
     }
 }
 
+/// How many comparisons by a model there may be for each request.
+const BY_MODEL: f64 = 0.15;
 /// Longer questions are seldom the same.
 const MOST_WORDS: usize = 100;
 /// Nobody is remembered beyond these.

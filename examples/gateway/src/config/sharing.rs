@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     embedder::EmbedderConfig,
+    judge::JudgeConfig,
     redis::RedisConfig,
     rules::RuleConfig,
     sections::{duration, optional_duration},
@@ -52,6 +53,8 @@ pub struct CacheConfig {
     pub semantic: SemanticConfig,
     /// Where the vectors of questions come from.
     pub embedder: EmbedderConfig,
+    /// Which model says whether two answers come to the same.
+    pub judge: JudgeConfig,
     /// Where replicas share their answers. They do not, if this is not there.
     pub redis: Option<RedisConfig>,
 }
@@ -104,6 +107,7 @@ impl Default for CacheConfig {
             explain_to: Vec::new(),
             semantic: SemanticConfig::default(),
             embedder: EmbedderConfig::default(),
+            judge: JudgeConfig::default(),
             redis: None,
         }
     }
@@ -142,6 +146,7 @@ impl CacheConfig {
             return Err(("cache.explain_to".to_owned(), says));
         }
         self.semantic.check()?;
+        self.judge.check(self.semantic.judge)?;
         self.embedder.check(self.semantic.embedder)
     }
 }

@@ -73,7 +73,11 @@ impl Running {
         #[expect(clippy::disallowed_methods, reason = "aborted when the test drops it")]
         let server = tokio::spawn(gateway.serve(std::future::pending()));
         let client = Self::new_client();
-        Self { url, regions, client, operator, server, workers: JoinSet::new() }
+        let mut workers = JoinSet::new();
+        if let Some(judging) = operator.judging() {
+            workers.spawn(judging);
+        }
+        Self { url, regions, client, operator, server, workers }
     }
 
     /// Looks at the targets while nobody asks them, as the command does.

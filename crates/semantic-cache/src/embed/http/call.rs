@@ -1,9 +1,14 @@
 //! One request for several texts, and what its answer says.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::atomic::{AtomicU8, Ordering},
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use buttress_core::{Oneshot, Payload};
@@ -14,14 +19,31 @@ use tokio::time;
 use tower_service::Service;
 
 use super::{
-    super::{EmbedErrorKind, Embedding, front::Job},
+    super::{EmbedError, EmbedErrorKind, Embedding, Texts},
     config::HttpEmbedderConfig,
     wire,
 };
 
-/// Asks the model through a service.
-pub(super) struct Caller<S> {
+/// Asks a model behind HTTP for the vectors of [`Texts`], through any HTTP service: what an
+/// [`HttpEmbedder`](super::HttpEmbedder) asks, with or without layers between.
+///
+/// An answer that hangs, cannot be read, or has other dimensions is an error here. So a layer around it sees whether there are vectors, and not
+/// only whether there was a status.
+#[derive(Clone)]
+pub struct HttpVectors<S> {
     service: S,
+    asks: Arc<Asks>,
+}
+
+/// The future of [`HttpVectors`].
+///
+/// # Cancel safety
+///
+/// Dropped, it drops the call.
+pub struct HttpVectorsFuture(Pin<Box<dyn Future<Output = Result<Vec<Embedding>, EmbedError>> + Send>>);
+
+/// How the model is asked.
+struct Asks {
     config: HttpEmbedderConfig,
     /// What is known of the server: see [`Base64`].
     base64: AtomicU8,
@@ -35,56 +57,71 @@ enum Base64 {
     Refused,
 }
 
-/// Why a request has no vectors.
-enum Failure {
-    /// The server takes no such request; perhaps another.
-    Refused,
-    Other(EmbedErrorKind),
+// === impl HttpVectors ===
+
+impl<S> HttpVectors<S> {
+    /// Creates what asks `service` as `config` says.
+    #[must_use]
+    pub fn new(service: S, config: HttpEmbedderConfig) -> Self {
+        Self { service, asks: Arc::new(Asks { config, base64: AtomicU8::new(Base64::Unknown as u8) }) }
+    }
 }
 
-// === impl Caller ===
+impl<S, B> Service<Texts> for HttpVectors<S>
+where
+    S: Service<Request<Payload>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
+    B: Body<Data: Buf + Send> + Send + 'static,
+{
+    type Response = Vec<Embedding>;
+    type Error = EmbedError;
+    type Future = HttpVectorsFuture;
 
-impl<S> Caller<S> {
-    pub(super) const fn new(service: S, config: HttpEmbedderConfig) -> Self {
-        Self { service, config, base64: AtomicU8::new(Base64::Unknown as u8) }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EmbedError>> {
+        // A clone is driven to readiness when it is called.
+        Poll::Ready(Ok(()))
     }
 
-    /// Answers all `jobs`.
-    pub(super) async fn answer<B>(&self, jobs: Vec<Job>)
-    where
-        S: Service<Request<Payload>, Response = Response<B>> + Clone,
-        B: Body<Data: Buf>,
-    {
-        let mut batches = vec![jobs];
-        while let Some(mut jobs) = batches.pop() {
-            if jobs.is_empty() {
-                continue;
-            }
-            match self.ask(&jobs).await {
-                Ok(vectors) => jobs.into_iter().zip(vectors).for_each(|(job, vector)| job.finish(Ok(vector))),
-                Err(Failure::Refused) if jobs.len() > 1 => {
-                    let half = jobs.split_off(jobs.len() / 2);
-                    batches.extend([half, jobs]);
-                }
-                Err(failure) => {
-                    let kind = failure.kind();
-                    tracing::debug!(texts = jobs.len(), ?kind, "texts were not embedded");
-                    jobs.into_iter().for_each(|job| job.finish(Err(kind.into())));
-                }
-            }
-        }
+    fn call(&mut self, texts: Texts) -> HttpVectorsFuture {
+        let (asks, service) = (Arc::clone(&self.asks), self.service.clone());
+        HttpVectorsFuture(Box::pin(async move { asks.ask(&service, &texts).await.map_err(EmbedError::from) }))
     }
+}
 
-    /// Asks for the vectors of all `jobs`, first as base64 unless the server is known not to take that.
-    async fn ask<B>(&self, jobs: &[Job]) -> Result<Vec<Embedding>, Failure>
+impl<S> fmt::Debug for HttpVectors<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpVectors").field("config", &self.asks.config).finish_non_exhaustive()
+    }
+}
+
+// === impl HttpVectorsFuture ===
+
+impl Future for HttpVectorsFuture {
+    type Output = Result<Vec<Embedding>, EmbedError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for HttpVectorsFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpVectorsFuture")
+    }
+}
+
+// === impl Asks ===
+
+impl Asks {
+    /// Asks for the vectors of all `texts`, first as base64 unless the server is known not to take that.
+    async fn ask<S, B>(&self, service: &S, texts: &Texts) -> Result<Vec<Embedding>, EmbedErrorKind>
     where
         S: Service<Request<Payload>, Response = Response<B>> + Clone,
         B: Body<Data: Buf>,
     {
         let known = self.base64();
         if known != Base64::Refused {
-            match self.ask_in_time(jobs, true).await {
-                Err(Failure::Refused) if known == Base64::Unknown => {}
+            match self.ask_in_time(service, texts, true).await {
+                Err(EmbedErrorKind::Rejected) if known == Base64::Unknown => {}
                 outcome => {
                     if outcome.is_ok() {
                         self.base64.store(Base64::Taken as u8, Ordering::Relaxed);
@@ -93,41 +130,45 @@ impl<S> Caller<S> {
                 }
             }
         }
-        let outcome = self.ask_in_time(jobs, false).await;
+        let outcome = self.ask_in_time(service, texts, false).await;
         if outcome.is_ok() {
             self.base64.store(Base64::Refused as u8, Ordering::Relaxed);
         }
         outcome
     }
 
-    async fn ask_in_time<B>(&self, jobs: &[Job], base64: bool) -> Result<Vec<Embedding>, Failure>
+    async fn ask_in_time<S, B>(
+        &self,
+        service: &S,
+        texts: &Texts,
+        base64: bool,
+    ) -> Result<Vec<Embedding>, EmbedErrorKind>
     where
         S: Service<Request<Payload>, Response = Response<B>> + Clone,
         B: Body<Data: Buf>,
     {
-        jobs[0].count_call();
-        let request = self.request(jobs, base64);
+        let request = self.request(texts, base64);
         let dimensions = self.config.fingerprint.dimensions().get();
         let asked = async {
-            let sent = Oneshot::new(self.service.clone(), request).await;
-            let response = sent.map_err(|_| Failure::Other(EmbedErrorKind::Unavailable))?;
+            let sent = Oneshot::new(service.clone(), request).await;
+            let response = sent.map_err(|_| EmbedErrorKind::Unavailable)?;
             match response.status() {
                 status if status.is_success() => {}
                 StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-                    return Err(Failure::Refused);
+                    return Err(EmbedErrorKind::Rejected);
                 }
-                _ => return Err(Failure::Other(EmbedErrorKind::Unavailable)),
+                _ => return Err(EmbedErrorKind::Unavailable),
             }
-            let bytes = read(response.into_body(), wire::longest_answer(jobs.len(), dimensions)).await?;
-            wire::answer(&bytes, jobs.len(), dimensions).ok_or(Failure::Other(EmbedErrorKind::Malformed))
+            let bytes = read(response.into_body(), wire::longest_answer(texts.len(), dimensions)).await?;
+            wire::answer(&bytes, texts.len(), dimensions).ok_or(EmbedErrorKind::Malformed)
         };
-        time::timeout(self.config.call_timeout, asked).await.unwrap_or(Err(Failure::Other(EmbedErrorKind::Timeout)))
+        time::timeout(self.config.call_timeout, asked).await.unwrap_or(Err(EmbedErrorKind::Timeout))
     }
 
-    fn request(&self, jobs: &[Job], base64: bool) -> Request<Payload> {
+    fn request(&self, texts: &Texts, base64: bool) -> Request<Payload> {
         let fingerprint = &self.config.fingerprint;
         let dimensions = self.config.names_dimensions.then_some(fingerprint.dimensions());
-        let body = wire::request(fingerprint.name(), jobs.iter().map(Job::text), base64, dimensions);
+        let body = wire::request(fingerprint.name(), texts.iter(), base64, dimensions);
         let mut request = Request::new(Payload::from(Bytes::from(body)));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.config.uri.clone();
@@ -145,26 +186,15 @@ impl<S> Caller<S> {
     }
 }
 
-// === impl Failure ===
-
-impl Failure {
-    const fn kind(self) -> EmbedErrorKind {
-        match self {
-            Self::Refused => EmbedErrorKind::Unavailable,
-            Self::Other(kind) => kind,
-        }
-    }
-}
-
 /// Reads `body` to its end, unless it is longer than `most`.
-async fn read<B: Body<Data: Buf>>(body: B, most: usize) -> Result<Bytes, Failure> {
+async fn read<B: Body<Data: Buf>>(body: B, most: usize) -> Result<Bytes, EmbedErrorKind> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame = frame.map_err(|_| Failure::Other(EmbedErrorKind::Unavailable))?;
+        let frame = frame.map_err(|_| EmbedErrorKind::Unavailable)?;
         if let Ok(data) = frame.into_data() {
             if data.remaining() > most - bytes.len() {
-                return Err(Failure::Other(EmbedErrorKind::Malformed));
+                return Err(EmbedErrorKind::Malformed);
             }
             bytes.put(data);
         }

@@ -1,10 +1,10 @@
 //! Which model to ask, where, and how much at once.
 
-use std::{fmt, num::NonZeroUsize, time::Duration};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::super::{EmbedLimits, Fingerprint};
+use super::super::{EmbedLimits, Fingerprint, front::Admits};
 
 /// Which model a [`HttpEmbedder`](super::HttpEmbedder) asks, where, and how much at once.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct HttpEmbedderConfig {
     pub(super) batching: Batching,
     pub(super) call_timeout: Duration,
     pub(super) hash_key: [u64; 2],
+    pub(super) admits: Option<Admits>,
 }
 
 /// What goes out together.
@@ -41,6 +42,7 @@ impl HttpEmbedderConfig {
             batching: Batching { window: Duration::from_millis(2), texts: 64, calls: 4 },
             call_timeout: Duration::from_secs(5),
             hash_key: rand::random(),
+            admits: None,
         }
     }
 
@@ -106,6 +108,14 @@ impl HttpEmbedderConfig {
     #[must_use]
     pub const fn hash_key(mut self, key: [u64; 2]) -> Self {
         self.hash_key = key;
+        self
+    }
+
+    /// Asks for a vector only where `admits` says that there is any use in it, such as the handle of a circuit breaker: else there is
+    /// none at once. Vectors of late are given all the same. It is called under a lock, so it must be quick.
+    #[must_use]
+    pub fn admitted_by(mut self, admits: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.admits = Some(Arc::new(admits));
         self
     }
 }
