@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, KeyHasher, Mark, Miss,
-    SemanticCacheLayer, Tenant,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Key, Mark, Miss, SemanticCacheLayer,
+    Tenant,
     ask::Asking,
     freshness::Good,
     remote::{Recalling, Remote, Want},
@@ -61,7 +61,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         T: Tenant<Request<B>>,
         A: Ask<Request<B>>,
     {
-        let mut hasher = KeyHasher::new();
+        let mut hasher = Mark::begin_tenant();
         if !self.tenant.tell(request, &mut hasher) {
             return Err(Bypass::NoTenant);
         }
