@@ -44,7 +44,13 @@ impl Hash for Key {
 impl fmt::Display for Key {
     /// Writes all of it, in hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // It is a part of each name in Redis: at once, at a fraction of the cost of `write!` for each byte.
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -198,6 +204,7 @@ mod tests {
         hasher.write(b"x");
         let key = Key::of(hasher);
         let text = key.to_string();
+        assert_eq!(text, key.0.map(|byte| format!("{byte:02x}")).concat());
         assert_eq!(text.parse(), Ok(key));
         assert_eq!(text.to_uppercase().parse(), Ok(key));
         for wrong in ["", &text[1..], &text.replace(&text[..1], "+"), &format!("{text}0"), &"\u{e9}".repeat(32)] {
