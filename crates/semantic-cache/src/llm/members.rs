@@ -74,5 +74,5 @@ impl<'o, 'a> Members<'o, 'a> {
 
 /// Returns the text that a string stands for, or the string as it is written, if it stands for none.
 pub(super) fn name_of<'a>(name: Spot<'_, 'a>) -> Cow<'a, str> {
-    name.text().unwrap_or(Cow::Borrowed(name.raw().as_str()))
+    name.text().unwrap_or_else(|| Cow::Borrowed(name.raw().as_str()))
 }
