@@ -58,8 +58,10 @@ impl Follower {
     }
 
     pub(super) async fn run(mut self) {
-        // Who asks before there is a connection waits out a pause for nothing.
+        // Who asks before there is a connection waits out a pause for nothing. The other one is waited for as well: who follows
+        // the log is taken to be able to ask for answers.
         drop(timeout(BOUND, self.remote.log.connected()).await);
+        drop(timeout(BOUND, self.remote.redis.connected()).await);
         while self.shared.strong_count() > 0 {
             if let Err(error) = self.step().await {
                 self.remote.follow(false);
