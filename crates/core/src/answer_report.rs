@@ -61,6 +61,13 @@ impl AnswerReport {
     /// How many may attend to one report.
     pub const ATTENDING: usize = 4;
 
+    /// Creates the report of an answer that is known before it is read: one that is given again.
+    #[must_use]
+    pub fn concluded(class: Class, usage: Usage) -> Self {
+        let found = Found { class: Some(class), usage: Some(usage), ..Found::default() };
+        Self(Arc::new(Mutex::new(found)))
+    }
+
     /// Finds the report in a response's extensions, or leaves a new one there.
     pub fn of_or_new(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_default::<Self>().clone()

@@ -42,6 +42,17 @@ impl KeyHasher {
         self.digest.update(&self.held[..self.length]);
         self.digest.finalize().into()
     }
+
+    #[inline]
+    fn write_few<const N: usize>(&mut self, bytes: [u8; N]) {
+        match self.held.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut::<N>) {
+            Some(room) => {
+                *room = bytes;
+                self.length += N;
+            }
+            None => self.write(&bytes),
+        }
+    }
 }
 
 impl Default for KeyHasher {
@@ -66,6 +77,22 @@ impl Hasher for KeyHasher {
         } else {
             self.digest.update(bytes);
         }
+    }
+
+    // What is told most often is a byte or a number: these need no call.
+    #[inline]
+    fn write_u8(&mut self, byte: u8) {
+        self.write_few([byte]);
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.write_few(number.to_ne_bytes());
+    }
+
+    #[inline]
+    fn write_usize(&mut self, number: usize) {
+        self.write_few(number.to_ne_bytes());
     }
 
     /// The first bits of what was hashed so far. The [digest](Self::digest) has all of them.
@@ -96,10 +123,27 @@ mod tests {
             let mut hasher = KeyHasher::new();
             words.iter().for_each(|word| hasher.write(word));
             let expected: [u8; 32] = Sha256::digest(words.concat()).into();
+            let mut by_bytes = KeyHasher::new();
+            words.concat().iter().for_each(|byte| by_bytes.write_u8(*byte));
+            prop_assert_eq!(by_bytes.digest(), expected);
             let first = u64::from_be_bytes(*expected.first_chunk().expect("there are 32"));
             prop_assert_eq!(hasher.finish(), first);
             prop_assert_eq!(hasher.digest(), expected);
         }
+    }
+
+    #[test]
+    fn numbers_are_hashed_as_their_bytes() {
+        let (mut numbers, mut bytes) = (KeyHasher::new(), KeyHasher::new());
+        for number in 0..100_u64 {
+            numbers.write_u8(7);
+            numbers.write_u64(number << 32);
+            numbers.write_usize(number as usize);
+            bytes.write(&[7]);
+            bytes.write(&(number << 32).to_ne_bytes());
+            bytes.write(&(number as usize).to_ne_bytes());
+        }
+        assert_eq!(numbers.digest(), bytes.digest());
     }
 
     #[test]

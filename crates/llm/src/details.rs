@@ -101,11 +101,16 @@ impl<'a> RequestDetails<'a> {
     /// Finds the members of `body`, which asks for `operation`.
     #[must_use]
     pub fn new(operation: Operation, body: &'a [u8]) -> Self {
-        let mut members = Members::default();
         let text = std::str::from_utf8(body).unwrap_or_default();
-        for (key, value) in RawJson::new(text).members() {
-            let Some(key) = key.text() else { continue };
-            if let Some(slot) = members.slot(&key) {
+        let members = RawJson::new(text).members();
+        Self::of_members(operation, members.filter_map(|(key, value)| Some((key.text()?, value))))
+    }
+
+    /// Takes the members of a body that asks for `operation`, for who has found them already: names and values.
+    pub fn of_members<N: AsRef<str>>(operation: Operation, found: impl IntoIterator<Item = (N, RawJson<'a>)>) -> Self {
+        let mut members = Members::default();
+        for (name, value) in found {
+            if let Some(slot) = members.slot(name.as_ref()) {
                 *slot = Some(value).filter(|value| !value.is_null());
             }
         }

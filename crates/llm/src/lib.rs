@@ -129,6 +129,7 @@ mod lines;
 mod moment;
 mod ndjson;
 mod operation;
+mod outline;
 mod percent;
 mod phrase;
 mod provider;
@@ -165,6 +166,7 @@ pub use self::{
     limits::{StreamError, StreamErrorKind, StreamLimits},
     ndjson::{NdjsonItem, NdjsonKind, NdjsonReader},
     operation::Operation,
+    outline::{Outline, Spot, Spots},
     provider::{CredentialStyle, Provider, StreamUsage},
     reader::LlmReader,
     rewrite::LlmRewrite,

@@ -106,7 +106,9 @@ impl<'a> Iterator for Turns<'a> {
 // === impl Turn ===
 
 impl<'a> Turn<'a> {
-    pub(crate) fn of(raw: RawJson<'a>) -> Self {
+    /// Reads an element of a conversation.
+    #[must_use]
+    pub fn of(raw: RawJson<'a>) -> Self {
         let mut turn = Self { role: Role::User, content: None, name: None, raw, calls: None, images: None };
         if !raw.is_object() {
             turn.content = Some(raw);

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::{
     Admit, Ask, Bypass, CacheOutcome, Explanation, Miss, ResponseBody, Seek, SemanticCacheLayer, Sought, Tenant,
-    freshness::is_outage, remote::Recalling, replay::Replay, shared::Errand, store::Found, told,
+    freshness::is_outage, remote::Recalling, shared::Errand, store::Found, told::Room,
 };
 
 /// The future of [`SemanticCache`](crate::SemanticCache).
@@ -225,15 +225,6 @@ impl<S: Service<Request<Q>> + Clone, Q> Seeking<S, Q> {
 // === impl SemanticCacheLayer ===
 
 impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
-    /// Makes the response of an answer that was kept.
-    pub(crate) fn serve<B>(&self, found: &Found, outcome: CacheOutcome, now: Instant) -> Response<ResponseBody<B>> {
-        let replay = Replay::new(Arc::clone(&found.answer), self.settings.pace, now);
-        let shows = self.settings.shows_similarity;
-        let mut response = told::response(&found.answer, replay, outcome, found.age, found.span.fresh, shows);
-        response.extensions_mut().insert(found.key);
-        response
-    }
-
     fn told<B>(&self, mut response: Response<B>, outcome: CacheOutcome) -> Response<B> {
         outcome.tell(response.headers_mut(), None, self.settings.shows_similarity);
         response.extensions_mut().insert(outcome);
@@ -252,7 +243,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
             let status = result.ok().map(|response| response.status());
             self.keeper.shared.counters.stale_if_error.one();
             debug!(outcome = "stale-if-error", verdict = class.verdict.as_str(), "decided");
-            return Ok(self.serve(&found, CacheOutcome::StaleIfError(status), Instant::now()));
+            return Ok(self.serve(&found, CacheOutcome::StaleIfError(status), Room::default(), Instant::now()));
         }
         self.keeper.shared.counters.missed(miss).one();
         let key = errand.question.key;
@@ -281,7 +272,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         };
         self.keeper.shared.counters.semantic_hits.one();
         debug!(outcome = "semantic-hit", similarity, age_s = found.age.as_secs(), "decided");
-        let mut response = self.serve(&found, CacheOutcome::SemanticHit(similarity), Instant::now());
+        let mut response = self.serve(&found, CacheOutcome::SemanticHit(similarity), Room::default(), Instant::now());
         self.detail(&mut response, detail);
         Ok(response)
     }

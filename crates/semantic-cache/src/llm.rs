@@ -1,16 +1,19 @@
 //! Questions to language models, and their answers.
 
 mod canonical;
+#[cfg(test)]
+mod canonical_model;
 mod chat;
 mod events;
 mod judge;
+mod members;
 mod model_judge;
 mod personal;
 
 use std::{hash::Hash, sync::Arc};
 
 use buttress_core::{Payload, Usage};
-use buttress_llm::{Call, Format, Operation, Part, RawJson, RequestDetails, Role};
+use buttress_llm::{Call, Format, Operation, Outline, Part, RawJson, Role, Spot, Turn, Turns};
 use http::{HeaderMap, Request};
 
 use self::canonical::Body;
@@ -100,7 +103,8 @@ impl Conversations {
         self
     }
 
-    fn check(&self, details: &RequestDetails<'_>, body: &Body<'_>) -> Result<(), Bypass> {
+    fn check(&self, body: &Body<'_, '_>) -> Result<(), Bypass> {
+        let details = body.details();
         if body.is_stateful() {
             return Err(Bypass::Stateful);
         }
@@ -115,42 +119,57 @@ impl Conversations {
         if !self.allowed.sampled && !chosen && details.sampling().temperature != Some(0.0) {
             return Err(Bypass::Sampled);
         }
-        self.check_turns(details)
-    }
-
-    fn check_turns(&self, details: &RequestDetails<'_>) -> Result<(), Bypass> {
-        let mut turns = details.turns();
-        for turn in turns.by_ref() {
-            if turn.role == Role::Tool && !self.allowed.tools {
-                return Err(Bypass::Tools);
-            }
-            for part in turn.parts() {
-                match part {
-                    Part::Other(raw) if is_call(raw) && !self.allowed.tools => return Err(Bypass::Tools),
-                    Part::Other(raw) if is_call(raw) => {}
-                    Part::Image { .. } | Part::Other(_) if !self.allowed.media => return Err(Bypass::Media),
-                    Part::Text(text) if !self.allowed.personal && personal::is_in(text.as_str()) => {
-                        return Err(Bypass::Personal);
-                    }
-                    _ => {}
-                }
-            }
+        if let Some(turns) = body.turns().filter(|turns| turns.first() == b'[') {
+            return self.check_spots(turns.elements());
         }
+        let mut turns = details.turns();
+        turns.by_ref().try_for_each(|turn| self.check_turn(&turn))?;
         // What has more turns than are looked at is not understood.
         if turns.rest().trim_start_matches([' ', ']']).is_empty() { Ok(()) } else { Err(Bypass::Kind) }
+    }
+
+    fn check_spots<'o, 'a: 'o>(&self, mut turns: impl Iterator<Item = Spot<'o, 'a>>) -> Result<(), Bypass> {
+        turns.by_ref().take(Turns::MAX).try_for_each(|turn| match canonical::plain_turn(turn) {
+            Some(text) => self.check_text(text),
+            None => self.check_turn(&Turn::of(turn.raw())),
+        })?;
+        if turns.next().is_none() { Ok(()) } else { Err(Bypass::Kind) }
+    }
+
+    fn check_turn(&self, turn: &Turn<'_>) -> Result<(), Bypass> {
+        if turn.role == Role::Tool && !self.allowed.tools {
+            return Err(Bypass::Tools);
+        }
+        turn.parts().try_for_each(|part| match part {
+            Part::Other(raw) if is_call(raw) && !self.allowed.tools => Err(Bypass::Tools),
+            Part::Other(raw) if is_call(raw) => Ok(()),
+            Part::Image { .. } | Part::Other(_) if !self.allowed.media => Err(Bypass::Media),
+            Part::Text(text) => self.check_text(text),
+            _ => Ok(()),
+        })
+    }
+
+    fn check_text(&self, text: RawJson<'_>) -> Result<(), Bypass> {
+        if !self.allowed.personal && personal::is_in(text.as_str()) { Err(Bypass::Personal) } else { Ok(()) }
     }
 }
 
 impl Ask<Request<Payload>> for Conversations {
     fn ask(&self, request: &Request<Payload>, asking: Asking) -> Result<Asked, Bypass> {
-        let known = request.extensions().get::<Call>().cloned();
-        let call = known.or_else(|| Call::read(request).ok()).ok_or(Bypass::Kind)?;
+        let read;
+        let call = match request.extensions().get::<Call>() {
+            Some(call) => call,
+            None => {
+                read = Call::read(request).map_err(|_| Bypass::Kind)?;
+                &read
+            }
+        };
         let format = format_of(call.operation()).ok_or(Bypass::Kind)?;
         let text = std::str::from_utf8(request.body().bytes()).map_err(|_| Bypass::Kind)?;
-        let body = Body::read(RawJson::new(text), format).ok_or(Bypass::Kind)?;
-        let details = call.details(request.body().bytes());
-        self.check(&details, &body)?;
-        let shape = Shape { stream: call.stream(), usage: details.asks_for_usage() };
+        let outline = Outline::read(text).ok_or(Bypass::Kind)?;
+        let body = Body::read(outline.root(), call.operation(), format).ok_or(Bypass::Kind)?;
+        self.check(&body)?;
+        let shape = Shape { stream: call.stream(), usage: body.details().asks_for_usage() };
         let model = call.model().unwrap_or_default();
         let common = |hasher: &mut crate::KeyHasher| {
             (call.operation().as_str(), format as u8, model).hash(hasher);
@@ -161,7 +180,7 @@ impl Ask<Request<Payload>> for Conversations {
             }
             body.tell_scope(hasher);
         };
-        let last = body.last_text().map(|text| text.into_owned().into_boxed_str());
+        let last = body.last_text().map(Box::from);
         let mut question = asking.question(common, |hasher| body.tell_last(hasher), last);
         question.format = Some(format);
         Ok(question.shaped(shape).marked(Mark::model(model)))

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Judging, Key, KeyHasher, Mark, Miss,
+    Admit, Ask, Asked, Bypass, CacheOutcome, Directives, FreshFor, Freshness, Judging, Key, Mark, Miss,
     SemanticCacheLayer, Tenant,
     ask::Asking,
     freshness::Good,
@@ -64,7 +64,7 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         T: Tenant<Request<B>>,
         A: Ask<Request<B>>,
     {
-        let mut hasher = KeyHasher::new();
+        let mut hasher = Mark::begin_tenant();
         if !self.tenant.tell(request, &mut hasher) {
             return Err(Bypass::NoTenant);
         }

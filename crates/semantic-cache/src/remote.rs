@@ -30,6 +30,8 @@ mod notice;
 #[cfg(feature = "redis")]
 mod outbox;
 #[cfg(feature = "redis")]
+mod page;
+#[cfg(feature = "redis")]
 mod place;
 #[cfg(feature = "redis")]
 mod recall;

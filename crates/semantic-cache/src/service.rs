@@ -17,7 +17,10 @@ use crate::{
     Admit, Ask, CacheOutcome, ResponseBody, ResponseFuture, SemanticCacheLayer, Tenant,
     future::Call,
     plan::Plan,
+    replay::Replay,
     shared::{Errand, Renewal},
+    store::Found,
+    told::{self, Room},
 };
 
 /// Answers questions again. See the [crate docs](crate).
@@ -92,14 +95,17 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
         match layer.plan(&request, recalled, now) {
             Plan::Recall(recall) => Call::Recalled(recall, Some(Box::new((inner, request)))),
             Plan::Serve { found, outcome, renew } => {
-                if let Some((question, born)) = renew {
-                    let errand = Errand { question, born, memo: None };
-                    layer.renew(inner, request, errand);
-                }
+                let room = match renew {
+                    Some((question, born)) => {
+                        layer.renew(inner, request, Errand { question, born, memo: None });
+                        Room::default()
+                    }
+                    None => Room::of(request),
+                };
                 counters.hits.add(u64::from(outcome == CacheOutcome::Hit));
                 counters.stale.add(u64::from(outcome == CacheOutcome::Stale));
                 debug!(outcome = outcome.as_str(), age_s = found.age.as_secs(), "decided");
-                Call::Ready(Some(Ok(layer.serve(&found, outcome, now))))
+                Call::Ready(Some(Ok(layer.serve(&found, outcome, room, now))))
             }
             Plan::Pass(why) => {
                 counters.bypassed(why).one();
@@ -119,6 +125,18 @@ impl<T, A, M, C> SemanticCacheLayer<T, A, M, C> {
                 Call::Ready(Some(refused.map(|response| response.map(ResponseBody::passing))))
             }
         }
+    }
+
+    /// Makes the response of an answer that was kept.
+    pub(crate) fn serve<B>(
+        &self,
+        found: &Found,
+        outcome: CacheOutcome,
+        room: Room,
+        now: Instant,
+    ) -> Response<ResponseBody<B>> {
+        let replay = Replay::new(Arc::clone(&found.answer), self.settings.pace, now);
+        told::response(found, replay, outcome, room, self.settings.shows_similarity)
     }
 
     /// Makes a call in the background, so that its answer is kept.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use buttress_core::{AnswerReport, Class, Usage};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 
-use crate::{Bypass, ResponseBody, Stored, replay::Replay};
+use crate::{Bypass, ResponseBody, replay::Replay, store::Found};
 
 /// What the cache did with a request, in the extensions of its response.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +51,13 @@ pub enum Miss {
     Unwanted,
     /// There is one, and it cannot be given in the form that is asked for.
     Form,
+}
+
+/// The maps of a request that has its answer, emptied: its response has use for them, and need not allocate its own.
+#[derive(Default)]
+pub(crate) struct Room {
+    headers: HeaderMap,
+    extensions: Extensions,
 }
 
 /// Words of a header, in place until they are all there.
@@ -159,6 +166,18 @@ impl CacheOutcome {
     }
 }
 
+// === impl Room ===
+
+impl Room {
+    pub(crate) fn of<B>(request: Request<B>) -> Self {
+        let (head, _) = request.into_parts();
+        let mut room = Self { headers: head.headers, extensions: head.extensions };
+        room.headers.clear();
+        room.extensions.clear();
+        room
+    }
+}
+
 // === impl Words ===
 
 impl Words {
@@ -206,36 +225,35 @@ impl fmt::Write for Words {
 
 /// Makes the response of an answer that was kept.
 pub(crate) fn response<B>(
-    answer: &Stored,
+    found: &Found,
     replay: Replay,
     outcome: CacheOutcome,
-    age: Duration,
-    fresh: Duration,
+    room: Room,
     shows_similarity: bool,
 ) -> Response<ResponseBody<B>> {
+    let Found { answer, age, span, .. } = found;
     let mut response = Response::new(ResponseBody::stored(replay));
     *response.status_mut() = answer.status;
+    let Room { mut headers, mut extensions } = room;
     // A clone would have no room for what is added.
-    let mut headers = HeaderMap::with_capacity(answer.headers.len() + ADDED);
+    headers.reserve(answer.headers.len() + ADDED);
     for (name, value) in &answer.headers {
         headers.append(name.clone(), value.clone());
     }
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let mut old = Words::new();
-    old.number(seconds(age)).expect("there is room for a number");
+    old.number(seconds(*age)).expect("there is room for a number");
     headers.insert(header::AGE, old.into_value());
-    outcome.tell(&mut headers, Some(seconds(fresh) - seconds(age)), shows_similarity);
+    outcome.tell(&mut headers, Some(seconds(span.fresh) - seconds(*age)), shows_similarity);
     *response.headers_mut() = headers;
     // Nothing was used for it, whatever it says of what it once cost.
-    let report = AnswerReport::default();
-    report.count(Usage::default());
-    report.conclude(Class::SUCCESS);
-    let extensions = response.extensions_mut();
-    extensions.insert(report);
+    extensions.insert(AnswerReport::concluded(Class::SUCCESS, Usage::default()));
     extensions.insert(outcome);
+    extensions.insert(found.key);
     if let Some(usage) = answer.usage {
         extensions.insert(OnceCost(usage));
     }
+    *response.extensions_mut() = extensions;
     response
 }
 
@@ -265,5 +283,14 @@ mod tests {
             assert_eq!(status(outcome, ttl), text);
         }
         assert_eq!(CacheOutcome::SemanticHit(0.9).status(None, false), "buttress-cache; hit; detail=semantic");
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_left_in_what_its_response_is_made_of() {
+        let mut request = Request::new("a question");
+        request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
+        request.extensions_mut().insert("secret");
+        let room = Room::of(request);
+        assert!(room.headers.is_empty() && room.extensions.is_empty());
     }
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use buttress_redis::{Error, redis};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    join,
+    task::yield_now,
+    time::{Instant, sleep, timeout},
+};
 use tracing::debug;
 
 use super::{
@@ -16,6 +20,7 @@ use super::{
     format,
     link::random_word,
     notice::{self, Kind, LESSON, Notice, What},
+    page::{self, BOUND, PAGE, Page},
     writer::{CLASSES, EXPERIENCE},
 };
 use crate::{Fingerprint, Meaning, shared::Shared};
@@ -31,19 +36,15 @@ pub(super) struct Follower {
     /// Whether it is to be asked how things are before more is read.
     unsure: bool,
     space: Option<Fingerprint>,
+    /// What was read already of the log after `at`.
+    ahead: Option<Page>,
 }
-
-/// A page of the log: for each stream its entries, with their names and fields.
-type Page = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
 
 /// Some of the log was missed.
 struct Gap;
 
-/// How long a read waits for something to come.
-const BLOCK: Duration = Duration::from_millis(200);
-/// How long Redis may take beyond. Nobody waits for it.
-const BOUND: Duration = Duration::from_secs(1);
-const PAGE: usize = 256;
+/// After how many entries of a page the other work has its turn.
+const AT_ONCE: usize = 32;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Who has heard nothing for so long does not vouch for what is here, if the log is gone. The others tell for longer what they
 /// told before it went.
@@ -53,14 +54,19 @@ const TRUSTED: Duration = Duration::from_secs(60);
 
 impl Follower {
     pub(super) fn new(remote: Arc<Remote>, shared: Weak<Shared>, meaning: Option<Arc<dyn Meaning>>) -> Self {
-        Self { remote, shared, meaning, at: None, heard: Instant::now(), unsure: true, space: None }
+        Self { remote, shared, meaning, at: None, heard: Instant::now(), unsure: true, space: None, ahead: None }
     }
 
     pub(super) async fn run(mut self) {
+        // Who asks before there is a connection waits out a pause for nothing. The other one is waited for as well: who follows
+        // the log is taken to be able to ask for answers.
+        drop(timeout(BOUND, self.remote.log.connected()).await);
+        drop(timeout(BOUND, self.remote.redis.connected()).await);
         while self.shared.strong_count() > 0 {
             if let Err(error) = self.step().await {
                 self.remote.follow(false);
                 self.unsure = true;
+                self.ahead = None;
                 debug!(%error, "the log is not followed");
                 sleep(PAUSE).await;
             }
@@ -73,15 +79,20 @@ impl Follower {
             self.greet().await?;
             self.unsure = false;
         }
-        let page = self.read().await?;
+        let page = match (self.ahead.take(), &self.at) {
+            (Some(page), _) => page,
+            (None, Some(at)) => page::read(&self.remote, &at.cursor).await?,
+            (None, None) => Page::new(),
+        };
         self.heard = Instant::now();
-        let outcome = if page.is_empty() { self.check().await? } else { self.apply(page) };
+        let outcome = if page.is_empty() { self.check().await? } else { self.take_in(page).await? };
         if outcome.is_err() {
             debug!("some of the log was missed");
             self.remote.follow(false);
             self.remote.counters.gaps.one();
             // What was forgotten meanwhile is not known, and what was learned neither.
             self.at = None;
+            self.ahead = None;
             self.unsure = true;
             if let Some(meaning) = &self.meaning {
                 meaning.clear();
@@ -165,18 +176,6 @@ impl Follower {
         Ok(())
     }
 
-    async fn read(&self) -> Result<Vec<(String, Vec<Vec<u8>>)>, Error> {
-        let Some(at) = &self.at else { return Ok(Vec::new()) };
-        let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(PAGE);
-        if self.remote.counts().follows {
-            read.arg("BLOCK").arg(super::entry::millis(BLOCK));
-        }
-        read.arg("STREAMS").arg(&self.remote.places.log).arg(&at.cursor);
-        let page: Page = self.remote.log.query_within(&read, BLOCK + BOUND).await?;
-        Ok(page.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
-    }
-
     /// Finds out whether there is nothing to read because there is nothing.
     async fn check(&mut self) -> Result<Result<(), Gap>, Error> {
         let Some(at) = &mut self.at else { return Ok(Ok(())) };
@@ -203,8 +202,22 @@ impl Follower {
         Ok(Ok(()))
     }
 
-    fn apply(&mut self, page: Vec<(String, Vec<Vec<u8>>)>) -> Result<(), Gap> {
-        for (name, fields) in page {
+    /// Does what a page tells. Where there is more, that comes meanwhile: to read the answer of Redis takes as long as to do what
+    /// it tells.
+    async fn take_in(&mut self, page: Page) -> Result<Result<(), Gap>, Error> {
+        let full = page.last().filter(|_| page.len() >= PAGE);
+        let Some(cursor) = full.map(|(cursor, _)| cursor.clone()) else { return Ok(self.apply(page).await) };
+        let remote = Arc::clone(&self.remote);
+        let (ahead, outcome) = join!(page::read(&remote, &cursor), self.apply(page));
+        self.ahead = Some(ahead?);
+        Ok(outcome)
+    }
+
+    async fn apply(&mut self, page: Page) -> Result<(), Gap> {
+        for (at, (name, fields)) in page.into_iter().enumerate() {
+            if at % AT_ONCE == AT_ONCE - 1 {
+                yield_now().await;
+            }
             let Some(at) = &mut self.at else { return Ok(()) };
             let written_ms = name.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0);
             at.cursor = name;

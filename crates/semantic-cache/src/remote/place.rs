@@ -1,7 +1,5 @@
 //! Names of keys, and what values are bound to.
 
-use std::fmt::Write as _;
-
 use buttress_core::Label;
 use buttress_redis::Namespace;
 
@@ -27,7 +25,7 @@ impl Places {
     }
 
     pub(super) fn answer(&self, key: &Key) -> String {
-        self.namespace.key("cache1-answer", self.name.as_str(), &hex(&key.to_bytes()))
+        self.namespace.key("cache1-answer", self.name.as_str(), &key.to_string())
     }
 
     /// Where it is kept what was learned in a space.
@@ -70,10 +68,4 @@ pub(super) fn marks_bytes(marks: &[Mark]) -> Vec<u8> {
 pub(super) fn marks_of(bytes: &[u8]) -> Option<Box<[Mark]>> {
     let (marks, rest) = bytes.as_chunks::<32>();
     rest.is_empty().then(|| marks.iter().map(|mark| Mark::from_bytes(*mark)).collect())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(bytes.len() * 2);
-    bytes.iter().for_each(|byte| write!(hex, "{byte:02x}").expect("a string takes all"));
-    hex
 }

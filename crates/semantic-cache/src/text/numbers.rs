@@ -1,5 +1,10 @@
 //! Reads numbers, in digits and in words.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
+
 use super::token::{Kind, Token, fingerprint};
 use super::words;
 
@@ -133,22 +138,22 @@ fn word(text: &str) -> Option<&'static str> {
     })
 }
 
-/// The value of a word below a hundred, and whether it tells a place in a row.
-fn small(text: &str) -> Option<(u64, bool)> {
+/// The words below a hundred: the value of each, and whether it tells a place in a row.
+static SMALL: LazyLock<HashMap<&'static str, (u64, bool), RandomState>> = LazyLock::new(|| {
     const CARDINAL: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
         seventeen eighteen nineteen";
     const ORDINAL: &str = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth \
         fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth";
     const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
     const TENTHS: &str = "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth";
-    let find = |list: &str, step: u64, from: u64| {
-        list.split_whitespace()
-            .position(|word| word == text)
-            .and_then(|at| u64::try_from(at).ok())
-            .map(|at| from + at * step)
-    };
-    let cardinal = find(CARDINAL, 1, 0).or_else(|| find(TENS, 10, 20)).map(|value| (value, false));
-    cardinal.or_else(|| find(ORDINAL, 1, 0).or_else(|| find(TENTHS, 10, 20)).map(|value| (value, true)))
+    let values = |from: u64, step: usize, ordinal: bool| (from..).step_by(step).map(move |value| (value, ordinal));
+    let cardinals = CARDINAL.split(' ').zip(values(0, 1, false)).chain(TENS.split(' ').zip(values(20, 10, false)));
+    let ordinals = ORDINAL.split(' ').zip(values(0, 1, true)).chain(TENTHS.split(' ').zip(values(20, 10, true)));
+    cardinals.chain(ordinals).collect()
+});
+
+fn small(text: &str) -> Option<(u64, bool)> {
+    SMALL.get(text).copied()
 }
 
 fn scale(text: &str) -> Option<u64> {
@@ -188,6 +193,23 @@ mod tests {
             assert_eq!(read(one), read(other), "{one} | {other}");
             assert!(!read(one).is_empty(), "{one}");
         }
+    }
+
+    #[test]
+    fn words_below_a_hundred_have_their_values() {
+        for (word, expected) in [
+            ("zero", (0, false)),
+            ("nineteen", (19, false)),
+            ("twenty", (20, false)),
+            ("ninety", (90, false)),
+            ("zeroth", (0, true)),
+            ("nineteenth", (19, true)),
+            ("twentieth", (20, true)),
+            ("ninetieth", (90, true)),
+        ] {
+            assert_eq!(small(word), Some(expected), "{word}");
+        }
+        assert_eq!((small("hundred"), small(""), SMALL.len()), (None, None, 56));
     }
 
     #[test]

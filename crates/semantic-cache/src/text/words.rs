@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
+
 use super::guards::Guard;
 
 /// A class of words of which one cannot stand for another, and which of them: a bit.
@@ -156,8 +158,8 @@ struct Known {
 }
 
 /// The tables above, by word.
-static LEXICON: LazyLock<HashMap<&'static str, Known>> = LazyLock::new(|| {
-    let mut lexicon: HashMap<&'static str, Known> = HashMap::new();
+static LEXICON: LazyLock<HashMap<&'static str, Known, RandomState>> = LazyLock::new(|| {
+    let mut lexicon: HashMap<&'static str, Known, RandomState> = HashMap::default();
     for (class, Class(_, _, members)) in (0_u8..).zip(CLASSES) {
         for (member, words) in members.split('/').enumerate() {
             for word in words.split_whitespace() {

@@ -122,7 +122,7 @@ fn an_outage_does_not_unlearn_what_is_only_in_redis() {
         server.thaw();
         soon(b.cache.following()).await;
         soon(b.redis.connected()).await;
-        soon(async { while !b.ask("t", LIKE, "not yet").await.is_like() {} }).await;
+        until_asked(async || b.ask("t", LIKE, "not yet").await.is_like()).await;
     });
 }
 
@@ -148,7 +148,7 @@ fn what_the_policy_has_learned_outlives_the_process() {
         }
         a.written().await;
         let saved = async || -> Vec<String> { a.query(redis::cmd("KEYS").arg("t:cache1-policy:*")).await };
-        soon(async { while saved().await.is_empty() {} }).await;
+        until_asked(async || !saved().await.is_empty()).await;
         let experience = at_a.experience(0).expect("it has some");
         let at_b = learning();
         assert!(at_b.classes().is_empty());

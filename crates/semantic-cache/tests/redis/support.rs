@@ -208,8 +208,13 @@ pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
 }
 
 pub(crate) async fn until(what: impl Fn() -> bool) {
+    until_asked(async || what()).await;
+}
+
+/// The same of what has to be asked: of Redis, or of a replica. It leaves them time for other work.
+pub(crate) async fn until_asked(mut what: impl AsyncFnMut() -> bool) {
     soon(async {
-        while !what() {
+        while !what().await {
             sleep(Duration::from_millis(2)).await;
         }
     })
