@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::{
-    Lesson, Remote,
+    Lesson, Remote, Search,
     at::At,
     era::Era,
     format,
@@ -42,7 +42,7 @@ struct Gap;
 /// How long a read waits for something to come.
 const BLOCK: Duration = Duration::from_millis(200);
 /// How long Redis may take beyond. Nobody waits for it.
-const BOUND: Duration = Duration::from_secs(1);
+pub(super) const BOUND: Duration = Duration::from_secs(1);
 const PAGE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Who has heard nothing for so long does not vouch for what is here, if the log is gone. The others tell for longer what they
@@ -95,6 +95,10 @@ impl Follower {
         let remote = &self.remote;
         let call = remote.scripts.hello.call(&[&remote.places.book]).arg(random_word());
         let (run, clock, number, now_ms) = remote.log.invoke_within::<(String, u64, u64, u64)>(&call, BOUND).await?;
+        if remote.settle_search(self.meaning.as_deref()).await? {
+            // It has dropped what it knew: all is read again.
+            self.space = None;
+        }
         let space = self.meaning.as_ref().and_then(|meaning| meaning.space());
         let same_space = self.space == space;
         let first = self.at.is_none();
@@ -268,6 +272,10 @@ impl Follower {
     fn learn(&self, notice: &Notice, written_ms: u64, now_ms: u64) {
         let Some(meaning) = &self.meaning else { return };
         let remote = &self.remote;
+        // What was told before questions were searched for in Redis. They are not known here.
+        if remote.search() == Search::Redis {
+            return;
+        }
         let payload = format::unpack(&notice.payload, &remote.places.of_lesson(), remote.seal.as_deref(), LESSON);
         let Some(lesson) = payload.ok().and_then(|bytes| notice::read(&bytes)) else {
             return remote.counters.broken.one();
