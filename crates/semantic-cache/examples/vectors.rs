@@ -142,7 +142,7 @@ async fn main() -> Result<(), Error> {
         replica.fill(number).await;
         println!("search: {:?}", replica.search());
         println!("  in redis, of a question with its answer: {} bytes", (used(&client).await? - before) / number);
-        for kind in ["vectors", "ages", "log"] {
+        for kind in ["ages", "log"] {
             let keys: Vec<String> = client.query(redis::cmd("KEYS").arg(format!("example:cache1-{kind}:*"))).await?;
             for key in keys {
                 let usage = redis::cmd("MEMORY").arg("USAGE").arg(&key).arg("SAMPLES").arg(0).to_owned();
@@ -166,12 +166,14 @@ async fn alone(stored: &[Vec<f32>], asked: &[Vec<f32>]) -> Result<(), Error> {
     client.connected().await;
     let mut index = Index::new(NonZeroUsize::new(DIMENSIONS).ok_or("no dimensions")?);
     let mut slots = Vec::new();
+    let before = used(&client).await?;
     for (row, vector) in stored.iter().enumerate() {
         slots.push(index.insert(vector)?);
         let mut add = redis::cmd("VADD");
         add.arg("set").arg("FP32").arg(blob(vector)).arg(row).arg("Q8");
         let _: u8 = client.query_within(&add, Duration::from_secs(1)).await?;
     }
+    let bytes = (used(&client).await? - before) / stored.len();
     let (mut here, mut there, mut hits) = (Vec::new(), Vec::new(), [0; 4]);
     let mut found = Vec::new();
     for query in asked {
@@ -201,7 +203,7 @@ async fn alone(stored: &[Vec<f32>], asked: &[Vec<f32>]) -> Result<(), Error> {
         share(hits[2], NEAREST),
         share(hits[3], NEAREST)
     );
-    println!("bytes of a question in the index: {}", index.bytes() / stored.len());
+    println!("bytes of a vector: index {}, vector set {bytes}", index.bytes() / stored.len());
     Ok(())
 }
 

@@ -34,7 +34,7 @@ use super::Seal;
 /// scope, or for many small replicas. Then
 ///
 /// 1. there is one vector set for each scope and embedder: tenants, models and instructions never meet. Questions are in Redis once,
-///    and each replica remembers only those that it met lately;
+///    and each replica remembers only those that it met lately. One of 384 dimensions takes some 1.3 KB in the set, and 0.25 KB beside it;
 /// 2. a search takes two round trips, together within the [patience](Self::patience) of one. Who finds Redis away or slow has a miss:
 ///    nothing is found by its meaning then, also of what is in local memory;
 /// 3. the answer decides: a question whose answer expired, was evicted or forgotten is no candidate, and is removed when it is found.
