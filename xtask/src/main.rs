@@ -9,6 +9,7 @@ mod report;
 mod sdk;
 mod task;
 mod tools;
+mod vectors;
 
 use std::process::ExitCode;
 

@@ -74,7 +74,7 @@ fn environment() -> Result<PathBuf, String> {
 }
 
 /// A Python that is new enough; on Debian, root installs one where there is none.
-fn system_python() -> Result<(String, (u32, u32)), String> {
+pub(crate) fn system_python() -> Result<(String, (u32, u32)), String> {
     let oldest = format!("Python {}.{} or later", OLDEST.0, OLDEST.1);
     let find = || ["python3", "python"].iter().find_map(|&name| Some((name.to_owned(), python_version(name)?)));
     let found = find().or_else(|| tools::apt_install(&["python3", "python3-venv"]).then(find).flatten());
@@ -95,7 +95,7 @@ fn python_version(name: &str) -> Option<(u32, u32)> {
 }
 
 /// Makes an empty environment, in the first way that works.
-fn make(python: &str, venv: &Path) -> Result<(), String> {
+pub(crate) fn make(python: &str, venv: &Path) -> Result<(), String> {
     let module = |module: &str| {
         clear(venv)?;
         tools::run(tools::program(python).args(["-m", module]).arg(venv))
@@ -116,7 +116,8 @@ fn make(python: &str, venv: &Path) -> Result<(), String> {
     })
 }
 
-fn clear(venv: &Path) -> Result<(), String> {
+/// Removes a directory, if it is there.
+pub(crate) fn clear(venv: &Path) -> Result<(), String> {
     match fs::remove_dir_all(venv) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(format!("cannot clear the old environment: {error}"))

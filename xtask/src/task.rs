@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::count::{Count, Runner};
 use crate::report::Report;
-use crate::{fuzz, sdk, tools};
+use crate::{fuzz, sdk, tools, vectors};
 
 pub(crate) const HELP: &str = "\
 cargo xtask <command>
@@ -21,6 +21,8 @@ cargo xtask <command>
   outages [-- ARGS]             ten thousand requests while a region that is a process is stopped, killed, or never answers
   eval-cache --data DIR [ARGS]  hits and wrong answers of the semantic cache's policies on labelled questions, over seeded orders:
                                 `eval-cache --data DIR --seeds 3 --noise 0.05`; benches/eval/data has a small set
+  vectors [--measure] [-- ARGS] the tests of what searches in Redis 8, which it builds from source the first time (minutes; under the
+                                target directory); with `--measure`, what it costs: `vectors --measure -- 10000`
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
@@ -52,6 +54,8 @@ pub(crate) enum Task {
     Soak { args: Vec<String> },
     /// Many requests while regions fail.
     Outages { args: Vec<String> },
+    /// What searches in Redis 8: its tests, or what it costs.
+    Vectors { measure: bool, args: Vec<String> },
     /// The check of the dependencies.
     Deny,
 }
@@ -109,6 +113,11 @@ impl Task {
                 refuse(!options.is_empty(), "arguments of `outages` stand after `--`")?;
                 Self::Outages { args: passed_on.to_vec() }
             }
+            "vectors" => {
+                refuse(options.iter().any(|option| option != "--measure"), "`vectors` has no option but `--measure`")?;
+                let measure = !options.is_empty();
+                Self::Vectors { measure, args: passed_on.to_vec() }
+            }
             "deny" => {
                 refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
                 Self::Deny
@@ -141,6 +150,8 @@ impl Task {
             Self::EvalCache { args } => report.step("eval-cache", || eval_cache(&args)),
             Self::Soak { args } => report.step("soak", || soak(&args)),
             Self::Outages { args } => report.tests("outages", || outages(&args)),
+            Self::Vectors { measure: false, args } => report.tests("vectors", || vectors::check(&args)),
+            Self::Vectors { measure: true, args } => report.step("vectors", || vectors::measure(&args)),
             Self::Deny => report.step("deny", deny),
         }
         report.finish()
@@ -385,6 +396,14 @@ mod tests {
         {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn vectors_are_tested_or_measured() {
+        let args = strings(&["10000"]);
+        assert_eq!(parse("vectors"), Ok(Task::Vectors { measure: false, args: Vec::new() }));
+        assert_eq!(parse("vectors --measure -- 10000"), Ok(Task::Vectors { measure: true, args }));
+        assert!(parse("vectors 10000").is_err());
     }
 
     #[test]

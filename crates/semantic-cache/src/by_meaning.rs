@@ -13,8 +13,8 @@ use tracing::debug;
 pub use self::counts::MeaningCounts;
 use self::counts::{Of, Tally};
 use crate::{
-    Asked, Bounds, Embedder, Embedding, Fingerprint, Judge, Key, Learn, Lesson, Meaning, Memo, Policy, Question,
-    Reason, SameText, Scope, Seek, Semantic, Settled, Shelf, Sought, Taught, Text, Ticket,
+    Asked, Bounds, Embedder, Embedding, Fingerprint, Judge, Key, Learn, Lesson, Meaning, Memo, Neighbours, Policy,
+    Question, Reason, SameText, Scope, Seek, Semantic, Settled, Shelf, Sought, Taught, Text, Ticket, remote::Near,
 };
 
 /// Finds questions that mean the same: an [`Embedder`] makes vectors of them, a [`Policy`] decides, and a [`Judge`] says behind the
@@ -126,10 +126,14 @@ where
     J: Judge + Send + Sync + 'static,
 {
     fn seek(&self, question: &Asked) -> Seek {
+        self.seek_among(question, Neighbours::NONE)
+    }
+
+    fn seek_among(&self, question: &Asked, neighbours: Neighbours) -> Seek {
         let (inner, whence) = (Arc::clone(&self.0), Whence::of(question));
         let text: Box<str> = question.text().unwrap_or_default().into();
         Box::pin(async move {
-            let (decision, text, vector) = match inner.decide(whence, &text).await {
+            let (decision, text, vector) = match inner.decide(whence, &text, &neighbours).await {
                 Ok(decided) => decided,
                 Err(why) => {
                     inner.tally.add(why);
@@ -162,7 +166,7 @@ where
             let sighted = match sighted {
                 Some(sighted) => sighted,
                 // It came too late to be waited for. The vector is remembered, as a rule.
-                None => match inner.decide(whence, &text).await {
+                None => match inner.decide(whence, &text, &shelf.neighbours()).await {
                     Ok((decision, text, vector)) => {
                         let (compare, served) = (decision.compare().to_vec(), decision.answer().is_some());
                         Sighted { text, vector, compare, ticket: decision.into_ticket(), served }
@@ -171,7 +175,7 @@ where
                 },
             };
             let served = sighted.served;
-            let learned = inner.settle(whence, key, sighted, &shelf).await;
+            let learned = inner.settle(whence, key, sighted, &text, &shelf).await;
             inner.tell(whence, key, served, learned, text, &shelf);
         })
     }
@@ -200,6 +204,11 @@ where
 
     fn clear(&self) {
         self.0.memory().semantic.clear();
+    }
+
+    fn search_elsewhere(&self, elsewhere: bool) -> bool {
+        self.0.memory().semantic.search_elsewhere(elsewhere);
+        true
     }
 
     fn classes(&self) -> Vec<u64> {
@@ -233,7 +242,12 @@ impl<E, J> Inner<E, J> {
 
 impl<E: Embedder, J> Inner<E, J> {
     /// Decides; or says why not.
-    async fn decide(&self, whence: Whence, text: &str) -> Result<(crate::Decision<Key>, Text, Embedding), Of> {
+    async fn decide(
+        &self,
+        whence: Whence,
+        text: &str,
+        neighbours: &Neighbours,
+    ) -> Result<(crate::Decision<Key>, Text, Embedding), Of> {
         let read = Text::read(text);
         if read.content_words() < self.least_words {
             return Err(Of::TooShort);
@@ -245,9 +259,15 @@ impl<E: Embedder, J> Inner<E, J> {
                 return Err(Of::NotEmbedded);
             }
         };
+        let near = neighbours.near(self.embed.fingerprint(), &vector).await;
+        let question = whence.question(&read, &vector).said(text);
         let mut memory = self.memory();
         let Memory { semantic, rng } = &mut *memory;
-        let decision = semantic.decide(&whence.question(&read, &vector), rng);
+        let decision = match near {
+            Near::Here => semantic.decide(&question, rng),
+            Near::There(known) => semantic.decide_of(&question, &known, rng),
+            Near::Unknown => return Err(Of::NotSearched),
+        };
         drop(memory);
         Ok((decision, read, vector))
     }
@@ -255,7 +275,7 @@ impl<E: Embedder, J> Inner<E, J> {
 
 impl<E: Embedder, J: Judge> Inner<E, J> {
     /// Compares the fresh answer with those that are kept, and learns.
-    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, shelf: &Shelf) -> Learned {
+    async fn settle(&self, whence: Whence, key: Key, sighted: Sighted, said: &str, shelf: &Shelf) -> Learned {
         let Sighted { text, vector, ticket, compare, served } = sighted;
         let fresh = shelf.fresh();
         let mut equal = Vec::with_capacity(compare.len());
@@ -267,7 +287,7 @@ impl<E: Embedder, J: Judge> Inner<E, J> {
             equal.push(judged);
             self.tally.judged(served, judged);
         }
-        let question = whence.question(&text, &vector);
+        let question = whence.question(&text, &vector).said(said);
         let mut memory = self.memory();
         let settled = memory.semantic.settle(ticket, &question, Some(key), &equal);
         let due = memory.semantic.due(whence.class);

@@ -14,9 +14,9 @@ use self::{
     kernel::Kernel,
     rows::{Precision, Rows},
     shortlist::Shortlist,
-    slots::Slots,
 };
 
+pub(crate) use self::slots::Slots;
 pub use self::{
     error::{VectorError, VectorErrorKind},
     slots::Slot,

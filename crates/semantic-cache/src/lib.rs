@@ -29,7 +29,8 @@
 //!
 //! 10. Replicas can share all of it by way of Redis (feature `redis`): answers, what is forgotten, questions that mean the same, and what
 //!     was learned of them. See `SharedAnswers`. What is not in local memory is looked for there, for a bounded time; a Redis that does not
-//!     answer costs nobody anything. Values can be sealed (feature `seal`).
+//!     answer costs nobody anything. Values can be sealed (feature `seal`). Questions that mean the same are searched for in each
+//!     replica's memory, or in Redis 8 (`SharedAnswers::search_in_redis`).
 //!
 //! What a server says of caching in its answer is not heeded: providers say `no-cache` of every stream.
 //!
@@ -48,7 +49,8 @@
 //! A question is hashed, and takes one short lock. A hit copies the headers and counts references of the body; it needs no
 //! readiness of the inner service. A miss costs two boxes and a copy of the answer. At the end of an answer to a language model,
 //! all of it is read once more, as JSON. With shared answers, a question that is not in local memory costs a round trip to Redis, and is
-//! read twice. `tracing` events: `decided` (with the outcome, the reason, the age, the
+//! read twice; where questions are searched for in Redis, each that is not answered exactly costs two more, bounded together.
+//! `tracing` events: `decided` (with the outcome, the reason, the age, the
 //! similarity), `stored`, `not stored`, `late`; none holds a question, an answer or a tenant.
 //!
 //! # Example
@@ -133,7 +135,7 @@ pub use self::policy::{ErrorBound, Policy, PolicyError, Risk, SnapshotError};
 #[cfg(feature = "seal")]
 pub use self::remote::KeyRing;
 #[cfg(feature = "redis")]
-pub use self::remote::{Seal, SharedAnswers, SharedCounts, Sharing};
+pub use self::remote::{Seal, Search, SharedAnswers, SharedCounts, Sharing};
 pub use self::semantic::{Bounds, Decision, Learned, Learning, Question, Reason, Semantic, Settled, Ticket};
 pub use self::text::{Guard, Guards, Text};
 pub use self::{
@@ -147,7 +149,7 @@ pub use self::{
     future::ResponseFuture,
     key::{Key, Mark, NoKey, Scope},
     layer::{CacheHandle, FreshFor, SemanticCacheLayer},
-    meaning::{Learn, Like, Meaning, Memo, Seek, Shelf, Sought},
+    meaning::{Learn, Like, Meaning, Memo, Neighbours, Seek, Shelf, Sought},
     remote::{Lesson, Taught},
     replay::Pace,
     service::SemanticCache,

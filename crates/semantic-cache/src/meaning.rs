@@ -4,7 +4,11 @@ use std::{any::Any, fmt, pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::{Asked, Fingerprint, Key, Lesson, Stored, remote::Remote, shared::Shared};
+use crate::{
+    Asked, Fingerprint, Key, Lesson, Scope, Stored,
+    remote::{Near, Remote},
+    shared::Shared,
+};
 
 /// Finds the answer to a question that means the same, and learns of each new answer.
 ///
@@ -13,6 +17,12 @@ use crate::{Asked, Fingerprint, Key, Lesson, Stored, remote::Remote, shared::Sha
 pub trait Meaning: Send + Sync {
     /// Begins to look for a question that means the same as `question`.
     fn seek(&self, question: &Asked) -> Seek;
+
+    /// Does the same where the nearest questions may be known elsewhere: see [`search_elsewhere`](Self::search_elsewhere).
+    fn seek_among(&self, question: &Asked, neighbours: Neighbours) -> Seek {
+        let _ = neighbours;
+        self.seek(question)
+    }
 
     /// Learns that the answer in `shelf` was given to `question` and is kept under its key. `memo` is what [`seek`](Self::seek)
     /// left, if it was heard of in time. It is run in the background, and dropped if it takes too long.
@@ -35,6 +45,12 @@ pub trait Meaning: Send + Sync {
 
     /// Drops all questions: what is known of them is going to be told anew.
     fn clear(&self) {}
+
+    /// Drops all questions, and asks its [`Neighbours`] for the nearest ones from now on (`true`), or knows them itself again. Returns
+    /// whether it does. One that never does is told every question.
+    fn search_elsewhere(&self, elsewhere: bool) -> bool {
+        !elsewhere
+    }
 
     /// Returns the classes of which something was learned.
     fn classes(&self) -> Vec<u64> {
@@ -61,6 +77,10 @@ pub struct Shelf {
     fresh: Arc<Stored>,
     beside: Option<Beside>,
 }
+
+/// The questions nearest to one, where replicas find them in what they share. Known to the [`Meaning`] of this crate alone.
+#[derive(Clone, Debug)]
+pub struct Neighbours(Option<(Arc<Remote>, Scope)>);
 
 /// What the replicas share.
 #[derive(Clone)]
@@ -141,6 +161,25 @@ impl Sought {
     }
 }
 
+// === impl Neighbours ===
+
+impl Neighbours {
+    /// Those of nobody else.
+    pub(crate) const NONE: Self = Self(None);
+
+    pub(crate) fn of(remote: &Arc<Remote>, question: &Asked) -> Self {
+        Self(Some((Arc::clone(remote), question.scope)))
+    }
+
+    /// Looks for the questions nearest to `vector`, which is from `space`.
+    pub(crate) async fn near(&self, space: &Fingerprint, vector: &[f32]) -> Near {
+        match &self.0 {
+            Some((remote, scope)) => remote.near(*scope, space, vector).await,
+            None => Near::Here,
+        }
+    }
+}
+
 // === impl Shelf ===
 
 impl Shelf {
@@ -182,6 +221,11 @@ impl Shelf {
         };
         remote.recall(&self.shared, question.want(*key)).await;
         self.kept(key)
+    }
+
+    pub(crate) fn neighbours(&self) -> Neighbours {
+        let beside = self.beside.as_ref();
+        beside.map_or(Neighbours::NONE, |Beside { remote, question, .. }| Neighbours::of(remote, question))
     }
 
     /// Tells the other replicas what was learned of the fresh answer, if they share their answers. It is written in the background.

@@ -26,6 +26,8 @@ mod lesson;
 #[cfg(feature = "redis")]
 mod link;
 #[cfg(feature = "redis")]
+mod near;
+#[cfg(feature = "redis")]
 mod notice;
 #[cfg(feature = "redis")]
 mod outbox;
@@ -40,7 +42,11 @@ mod scripts;
 #[cfg(feature = "redis")]
 mod seal;
 #[cfg(feature = "redis")]
+mod search;
+#[cfg(feature = "redis")]
 mod sharing;
+#[cfg(feature = "redis")]
+mod vectors;
 #[cfg(feature = "redis")]
 mod wire;
 #[cfg(feature = "redis")]
@@ -48,7 +54,7 @@ mod writer;
 
 use std::pin::Pin;
 
-use crate::{Key, Mark, Scope};
+use crate::{Key, Mark, Scope, semantic::Known};
 
 #[cfg(feature = "seal")]
 pub use self::key_ring::KeyRing;
@@ -56,7 +62,7 @@ pub use self::lesson::{Lesson, Taught};
 #[cfg(feature = "redis")]
 pub(crate) use self::{adopt::Deleted, link::Remote};
 #[cfg(feature = "redis")]
-pub use self::{answers::SharedAnswers, counts::SharedCounts, seal::Seal, sharing::Sharing};
+pub use self::{answers::SharedAnswers, counts::SharedCounts, seal::Seal, search::Search, sharing::Sharing};
 
 /// What is looked for elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +88,21 @@ pub(crate) enum Recalled {
 /// Looks for an answer elsewhere.
 pub(crate) type Recalling = Pin<Box<dyn Future<Output = Recalled> + Send>>;
 
+/// The questions nearest to one.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "there is no elsewhere"))]
+pub(crate) enum Near {
+    /// Whoever asks has them in its own memory.
+    Here,
+    /// They are these.
+    There(Vec<Known<Key>>),
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// Looks for the questions nearest to one elsewhere.
+pub(crate) type Nearing = Pin<Box<dyn Future<Output = Near> + Send>>;
+
 /// What does not exist without the feature `redis`.
 #[cfg(not(feature = "redis"))]
 #[derive(Debug)]
@@ -93,8 +114,8 @@ mod nowhere {
 
     use tokio::time::Instant;
 
-    use super::{Lesson, Recalling, Remote, Want};
-    use crate::{Asked, Key, Mark, Stored, freshness::Span, shared::Shared};
+    use super::{Lesson, Nearing, Recalling, Remote, Want};
+    use crate::{Asked, Fingerprint, Key, Mark, Scope, Stored, freshness::Span, shared::Shared};
 
     // === impl Remote ===
 
@@ -104,6 +125,10 @@ mod nowhere {
         }
 
         pub(crate) fn recall(self: &Arc<Self>, _: &Arc<Shared>, _: Want) -> Recalling {
+            match **self {}
+        }
+
+        pub(crate) fn near(self: &Arc<Self>, _: Scope, _: &Fingerprint, _: &[f32]) -> Nearing {
             match **self {}
         }
 

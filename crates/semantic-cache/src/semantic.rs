@@ -3,6 +3,7 @@
 mod candidates;
 mod decide;
 mod decision;
+mod known;
 mod question;
 mod store;
 
@@ -11,12 +12,16 @@ use std::hash::Hash;
 
 use rand::Rng;
 
-use self::candidates::{NEIGHBOURS, candidates};
+use self::candidates::candidates;
 use self::store::Store;
 use crate::index::Neighbour;
 use crate::policy::{Fitted, Learner, Mode, Policy, Refit, Risk, SnapshotError};
 
+pub(crate) use self::candidates::NEIGHBOURS;
 pub use self::decision::{Decision, Reason, Ticket};
+pub(crate) use self::known::Known;
+#[cfg(feature = "redis")]
+pub(crate) use self::known::{Name, Standing, name};
 pub use self::question::{Bounds, Question};
 
 /// A memory of questions and answers, and the policy that decides when one answers another.
@@ -110,8 +115,13 @@ impl<A: Clone + Eq + Hash> Semantic<A> {
     pub fn decide(&mut self, question: &Question<'_>, rng: &mut impl Rng) -> Decision<A> {
         let mut found = std::mem::take(&mut self.found);
         self.store.nearest(&question.scope, question.vector, NEIGHBOURS, &mut found);
-        let near = candidates(&self.store, question, &found, &self.policy);
+        let decision = self.decide_among(question, &found, rng);
         self.found = found;
+        decision
+    }
+
+    fn decide_among(&mut self, question: &Question<'_>, found: &[Neighbour], rng: &mut impl Rng) -> Decision<A> {
+        let near = candidates(&self.store, question, found, &self.policy);
         let decision = match &self.policy.mode {
             &Mode::Threshold { similarity, vetoes } => {
                 decide::by_threshold(&self.store, question, near, similarity, vetoes)

@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tracing::debug;
 
 use crate::{
-    Admit, Asked, Draft, Freshness, Key, Meaning, Memo, Seek, Shelf, Sought, Stored, Unfit,
+    Admit, Asked, Draft, Freshness, Key, Meaning, Memo, Neighbours, Seek, Shelf, Sought, Stored, Unfit,
     counts::Counters,
     remote::{Recalled, Remote},
     store::{Bounds, NotKept, Store},
@@ -134,8 +134,8 @@ impl<A> Clone for Keeper<A> {
 impl<A> Keeper<A> {
     /// Looks for a question that means the same, and for its answer elsewhere, if it is not here.
     pub(crate) fn seek(&self, meaning: &dyn Meaning, question: &Asked) -> Seek {
-        let seek = meaning.seek(question);
-        let Some(remote) = self.remote.clone() else { return seek };
+        let Some(remote) = self.remote.clone() else { return meaning.seek(question) };
+        let seek = meaning.seek_among(question, Neighbours::of(&remote, question));
         let (shared, question) = (Arc::clone(&self.shared), question.clone());
         Box::pin(async move {
             let sought = seek.await;

@@ -12,6 +12,8 @@ pub struct MeaningCounts {
     pub too_short: u64,
     /// Questions of which there was no vector, or not in time.
     pub not_embedded: u64,
+    /// Questions whose nearest ones are known elsewhere, and were not found, or not in time.
+    pub not_searched: u64,
     /// Answers that were served and are checked behind their caller's back.
     pub audits: u64,
     /// Of these, those that a judge found right.
@@ -32,7 +34,7 @@ pub struct MeaningCounts {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     decided: [AtomicU64; REASONS],
-    others: [AtomicU64; 9],
+    others: [AtomicU64; 10],
 }
 
 /// Which of the other counts.
@@ -40,6 +42,7 @@ pub(super) struct Tally {
 pub(super) enum Of {
     TooShort,
     NotEmbedded,
+    NotSearched,
     Audits,
     AuditsRight,
     AuditsWrong,
@@ -59,6 +62,7 @@ impl Of {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::TooShort => "reason=too-short",
+            Self::NotSearched => "reason=not-searched",
             _ => "reason=not-embedded",
         }
     }
@@ -96,6 +100,7 @@ impl Tally {
         MeaningCounts {
             too_short: of(Of::TooShort),
             not_embedded: of(Of::NotEmbedded),
+            not_searched: of(Of::NotSearched),
             audits: of(Of::Audits),
             audits_right: of(Of::AuditsRight),
             audits_wrong: of(Of::AuditsWrong),

@@ -11,7 +11,7 @@ pub struct Slot {
 
 /// Which row each slot names.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     entries: Vec<Entry>,
     /// The first of the free entries, which are chained by their `row`.
     free: Option<u32>,
@@ -41,7 +41,7 @@ impl Slot {
 
 impl Slots {
     /// Names `row`, unless there are no names left.
-    pub(super) fn claim(&mut self, row: u32) -> Option<Slot> {
+    pub(crate) fn claim(&mut self, row: u32) -> Option<Slot> {
         if let Some(index) = self.free {
             let entry = &mut self.entries[index as usize];
             self.free = (entry.row != NONE).then_some(entry.row);
@@ -54,7 +54,7 @@ impl Slots {
     }
 
     /// Ends the name, and returns the row that it named.
-    pub(super) fn release(&mut self, slot: Slot) -> Option<u32> {
+    pub(crate) fn release(&mut self, slot: Slot) -> Option<u32> {
         let row = self.row(slot)?;
         self.free_entry(slot.index);
         Some(row)

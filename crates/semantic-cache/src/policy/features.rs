@@ -117,6 +117,11 @@ impl Record {
         self.wrong = self.wrong.saturating_add(other.wrong);
     }
 
+    /// Returns how often it was judged.
+    pub(crate) const fn count(self) -> u32 {
+        self.right.saturating_add(self.wrong)
+    }
+
     fn odds(self) -> f32 {
         ((real(self.right) + 1.0) / (real(self.wrong) + 0.5)).ln()
     }

@@ -1,8 +1,9 @@
 //! What was done with Redis.
 
+use super::Search;
 use crate::counts::Count;
 
-/// What a replica did with the answers that it shares with others, in numbers that only grow but for the last three.
+/// What a replica did with the answers that it shares with others, in numbers that only grow but for the last four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SharedCounts {
@@ -26,12 +27,18 @@ pub struct SharedCounts {
     pub heard: u64,
     /// Times that some of the log was missed, and all was read again.
     pub gaps: u64,
+    /// Times that the nearest questions were found in Redis.
+    pub searched: u64,
+    /// Questions that were found there without their answer, and removed.
+    pub stale: u64,
     /// How many answers and lessons wait to be written.
     pub waiting: u64,
     /// Whether something was forgotten that Redis has not heard of yet.
     pub forgetting: bool,
     /// Whether it follows the log of what the others do.
     pub follows: bool,
+    /// Where it searches for questions that mean the same.
+    pub search: Search,
 }
 
 /// The counters behind [`SharedCounts`].
@@ -47,12 +54,14 @@ pub(super) struct Counters {
     pub(super) dropped: Count,
     pub(super) heard: Count,
     pub(super) gaps: Count,
+    pub(super) searched: Count,
+    pub(super) stale: Count,
 }
 
 // === impl Counters ===
 
 impl Counters {
-    pub(super) fn read(&self, waiting: usize, forgetting: bool, follows: bool) -> SharedCounts {
+    pub(super) fn read(&self, waiting: usize, forgetting: bool, follows: bool, search: Search) -> SharedCounts {
         SharedCounts {
             recalled: self.recalled.read(),
             absent: self.absent.read(),
@@ -64,9 +73,12 @@ impl Counters {
             dropped: self.dropped.read(),
             heard: self.heard.read(),
             gaps: self.gaps.read(),
+            searched: self.searched.read(),
+            stale: self.stale.read(),
             waiting: waiting as u64,
             forgetting,
             follows,
+            search,
         }
     }
 }

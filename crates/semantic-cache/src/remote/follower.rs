@@ -14,7 +14,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Lesson, Remote,
+    Lesson, Remote, Search,
     at::At,
     era::Era,
     format,
@@ -106,6 +106,10 @@ impl Follower {
         let remote = &self.remote;
         let call = remote.scripts.hello.call(&[&remote.places.book]).arg(random_word());
         let (run, clock, number, now_ms) = remote.log.invoke_within::<(String, u64, u64, u64)>(&call, BOUND).await?;
+        if remote.settle_search(self.meaning.as_deref()).await? {
+            // It has dropped what it knew: all is read again.
+            self.space = None;
+        }
         let space = self.meaning.as_ref().and_then(|meaning| meaning.space());
         let same_space = self.space == space;
         let first = self.at.is_none();
@@ -281,6 +285,10 @@ impl Follower {
     fn learn(&self, notice: &Notice, written_ms: u64, now_ms: u64) {
         let Some(meaning) = &self.meaning else { return };
         let remote = &self.remote;
+        // What was told before questions were searched for in Redis. They are not known here.
+        if remote.search() == Search::Redis {
+            return;
+        }
         let payload = format::unpack(&notice.payload, &remote.places.of_lesson(), remote.seal.as_deref(), LESSON);
         let Some(lesson) = payload.ok().and_then(|bytes| notice::read(&bytes)) else {
             return remote.counters.broken.one();

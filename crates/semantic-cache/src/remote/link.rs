@@ -14,7 +14,7 @@ use rand::RngExt as _;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Lesson, Seal, SharedAnswers, SharedCounts,
+    Lesson, Seal, Search, SharedAnswers, SharedCounts,
     counts::Counters,
     era::Era,
     forgets::{Forget, Forgets},
@@ -38,6 +38,7 @@ pub(crate) struct Remote {
     /// Something is to be forgotten that Redis has not heard of.
     pub(super) forgetting: AtomicBool,
     era: Mutex<Option<Era>>,
+    search: Mutex<Search>,
     follows: watch::Sender<bool>,
     /// Tells what this process wrote from what others did.
     pub(super) origin: String,
@@ -50,6 +51,8 @@ pub(super) struct Limits {
     pub(super) marks: usize,
     pub(super) log_entries: usize,
     pub(super) saving: Duration,
+    /// The most questions of a scope that are searched for in Redis.
+    pub(super) questions: usize,
 }
 
 // === impl Remote ===
@@ -57,19 +60,25 @@ pub(super) struct Limits {
 impl Remote {
     pub(crate) fn new(answers: SharedAnswers) -> Arc<Self> {
         let SharedAnswers { redis, log, namespace, name, seal, patience, value_bytes, queue, .. } = answers;
-        let SharedAnswers { marks, log_entries, saving, .. } = answers;
+        let SharedAnswers { marks, log_entries, saving, questions, .. } = answers;
+        let search = match (questions, &seal) {
+            (None, _) => Search::Here,
+            (Some(_), None) => Search::Pending,
+            (Some(_), Some(_)) => Search::Sealed,
+        };
         Arc::new(Self {
             redis,
             log,
             places: Places::new(namespace, name),
             scripts: Scripts::new(),
-            limits: Limits { patience, value_bytes, marks, log_entries, saving },
+            limits: Limits { patience, value_bytes, marks, log_entries, saving, questions: questions.unwrap_or(0) },
             seal,
             counters: Counters::default(),
             outbox: Outbox::new(queue.0, queue.1),
             forgets: Mutex::default(),
             forgetting: AtomicBool::new(false),
             era: Mutex::default(),
+            search: Mutex::new(search),
             follows: watch::Sender::new(false),
             origin: random_word(),
         })
@@ -110,7 +119,7 @@ impl Remote {
 
     pub(crate) fn counts(&self) -> SharedCounts {
         let forgetting = self.forgetting.load(Ordering::Acquire);
-        self.counters.read(self.outbox.len(), forgetting, *self.follows.borrow())
+        self.counters.read(self.outbox.len(), forgetting, *self.follows.borrow(), self.search())
     }
 
     /// Completes when the log is followed.
@@ -129,6 +138,15 @@ impl Remote {
 
     pub(super) fn era(&self) -> MutexGuard<'_, Option<Era>> {
         self.era.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where questions are searched for.
+    pub(super) fn search(&self) -> Search {
+        *self.search.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn search_by(&self, search: Search) {
+        *self.search.lock().unwrap_or_else(PoisonError::into_inner) = search;
     }
 
     fn forget_too(&self, forget: Forget) {

@@ -3,8 +3,8 @@
 use buttress_core::Label;
 use buttress_redis::Namespace;
 
-use super::Want;
-use crate::{Fingerprint, Key, Mark};
+use super::{Want, vectors::Element};
+use crate::{Fingerprint, Key, Mark, Scope};
 
 /// Where in Redis things are. The names tell the version of what is there.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Places {
     name: Label,
     pub(super) book: String,
     pub(super) log: String,
+    /// Where there is nothing: to ask whether there could be vectors.
+    pub(super) probe: String,
 }
 
 // === impl Places ===
@@ -20,8 +22,8 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(namespace: Namespace, name: Label) -> Self {
         let key = |kind| namespace.key(kind, name.as_str(), "");
-        let (book, log) = (key("cache1-book"), key("cache1-log"));
-        Self { namespace, name, book, log }
+        let (book, log, probe) = (key("cache1-book"), key("cache1-log"), key("cache1-probe"));
+        Self { namespace, name, book, log, probe }
     }
 
     pub(super) fn answer(&self, key: &Key) -> String {
@@ -33,11 +35,32 @@ impl Places {
         self.namespace.key("cache1-policy", self.name.as_str(), &space.to_string())
     }
 
+    /// Where the vectors of a scope are, of one space.
+    pub(super) fn vectors(&self, scope: &Scope, space: &Fingerprint) -> String {
+        self.of_scope("cache1-vectors", scope, space)
+    }
+
+    /// Where it is kept until when each of them is good.
+    pub(super) fn ages(&self, scope: &Scope, space: &Fingerprint) -> String {
+        self.of_scope("cache1-ages", scope, space)
+    }
+
+    fn of_scope(&self, kind: &str, scope: &Scope, space: &Fingerprint) -> String {
+        self.namespace.key(kind, self.name.as_str(), &format!("{}/{space}", hex(scope.as_bytes())))
+    }
+
     /// What an answer is bound to: where it is, within what it answers, and whose it is.
     pub(super) fn of_answer(&self, want: &Want, marks: &[u8]) -> Vec<u8> {
         let mut context = context("answer", &self.answer(&want.key));
         context.extend_from_slice(&want.scope.to_bytes());
         context.extend_from_slice(marks);
+        context
+    }
+
+    /// What a question is bound to: its answer, and its name.
+    pub(super) fn of_question(&self, element: &Element) -> Vec<u8> {
+        let mut context = context("question", &self.answer(&element.answer));
+        context.extend_from_slice(&element.name);
         context
     }
 

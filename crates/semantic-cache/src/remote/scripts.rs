@@ -4,6 +4,12 @@
 //! forgetting in microseconds, which never goes back; `n`, the number of the last entry of the log; `longest`, the longest time in
 //! milliseconds that an answer was to be kept; `all` and one field for each mark, when they were forgotten last. An answer is a hash with the `run` and the clock its call began at; it is there as long as
 //! none of its marks was forgotten since. So an answer is judged where it lies, in the same step in which it is read.
+//!
+//! Where questions are searched for in Redis, they are in the hash of their answer, as `q` and their name, and go with it; so are how
+//! often it was judged (`right`, `wrong`) and whether it is `bad`. The vectors of a scope are in a vector set, whose elements are named
+//! by the answer's key and the question's name. A sorted set beside it, the *ages*, has the same elements by the time at which they
+//! end, in milliseconds: elements of a vector set do not expire. Whoever adds one removes some that have ended, and the oldest beyond
+//! the bound; whoever finds one without its question removes it.
 
 use buttress_redis::Script;
 
@@ -23,6 +29,16 @@ pub(super) struct Scripts {
     pub(super) tell: Script,
     /// `KEYS`: book, log. Removes what is older than any answer from the log, where Redis can (6.2 and later).
     pub(super) trim: Script,
+    /// `KEYS`: a vector set. Returns 1 if vectors can be searched for.
+    pub(super) probe: Script,
+    /// `KEYS`: book, answer, vectors, ages. `ARGV`: run, the question's name, element, vector, question, the most elements, the
+    /// most fields of an answer. Returns 1 if it was added.
+    pub(super) learn: Script,
+    /// `KEYS`: book, vectors, ages, and of each element the answer. `ARGV`: the most bytes of a question, and the elements. Returns of each
+    /// its question, which is empty if it is gone, how often the answer was right and wrong, whether it is bad, and its questions.
+    pub(super) know: Script,
+    /// `KEYS`: book, answer. `ARGV`: run, 1 if it was right, 1 if it was served. Returns 1 if it was noted.
+    pub(super) judge: Script,
 }
 
 const NOW: &str = r"
@@ -39,6 +55,16 @@ local valid = function(born, marks)
         if forgotten and tonumber(forgotten) > born then return false end
     end
     return true
+end
+";
+
+/// Whether an answer is there. Needs `VALID`.
+const THERE: &str = r"
+local there = function(run, answer)
+    local kept = redis.call('HMGET', answer, 'run', 'born', 'marks')
+    if not run or kept[1] ~= run or not kept[2] or not kept[3] then return false end
+    local born = tonumber(kept[2])
+    return born and #kept[3] % 32 == 0 and #kept[3] <= 512 and valid(born, kept[3])
 end
 ";
 
@@ -69,7 +95,8 @@ local born = tonumber(ARGV[2])
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] or not valid(born, ARGV[3]) then return 0 end
 local gone = redis.call('HGET', KEYS[2], 'gone')
 if gone and tonumber(gone) > born then return 0 end
-redis.call('DEL', KEYS[2])
+-- An answer that is renewed keeps its questions.
+if not there(ARGV[1], KEYS[2]) then redis.call('DEL', KEYS[2]) end
 redis.call('HSET', KEYS[2], 'run', ARGV[1], 'born', ARGV[2], 'marks', ARGV[3],
     'came', whole(now - tonumber(ARGV[4])), 'value', ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -126,6 +153,72 @@ local run = redis.call('HGET', KEYS[1], 'run')
 if run ~= ARGV[1] then return 0 end
 ";
 
+/// Whatever goes wrong, there is nothing to search with.
+const PROBE: &str = r"
+local told = redis.pcall('VCARD', KEYS[1])
+if type(told) == 'table' and told.err then return 0 end
+return 1
+";
+
+const LEARN: &str = r"
+local book, answer, vectors, ages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local field, element = 'q' .. ARGV[2], ARGV[3]
+if redis.call('HGET', book, 'run') ~= ARGV[1] or not there(ARGV[1], answer) then return 0 end
+if redis.call('HEXISTS', answer, field) == 0 and redis.call('HLEN', answer) >= tonumber(ARGV[7]) then return 0 end
+local left = redis.call('PTTL', answer)
+if left <= 0 then return 0 end
+-- Where one was evicted without the other, nothing would bound it.
+if redis.call('EXISTS', vectors, ages) == 1 then redis.call('UNLINK', vectors, ages) end
+redis.call('VADD', vectors, 'FP32', ARGV[4], element, 'Q8')
+redis.call('HSET', answer, field, ARGV[5])
+redis.call('ZADD', ages, whole(now + left), element)
+for _, key in ipairs({vectors, ages}) do
+    if redis.call('PTTL', key) < left then redis.call('PEXPIRE', key, left) end
+end
+local gone = redis.call('ZRANGEBYSCORE', ages, '-inf', whole(now), 'LIMIT', 0, 32)
+local over = redis.call('ZCARD', ages) - tonumber(ARGV[6])
+if #gone < over then gone = redis.call('ZRANGE', ages, 0, math.min(over, 32) - 1) end
+for _, other in ipairs(gone) do
+    redis.call('VREM', vectors, other)
+    redis.call('ZREM', ages, other)
+end
+return 1
+";
+
+const KNOW: &str = r"
+local run, asked, known = redis.call('HGET', KEYS[1], 'run'), {}, {}
+for at = 2, #ARGV do
+    local answer, element = KEYS[at + 2], ARGV[at]
+    local field = 'q' .. string.sub(element, 33)
+    if asked[answer] == nil then asked[answer] = there(run, answer) or false end
+    local length = asked[answer] and redis.call('HSTRLEN', answer, field) or 0
+    if length > 0 and length <= tonumber(ARGV[1]) then
+        local told = redis.call('HMGET', answer, field, 'right', 'wrong', 'bad')
+        local others = 5
+        for judged = 2, 4 do if told[judged] then others = others + 1 end end
+        known[at - 1] = {told[1], tonumber(told[2] or 0), tonumber(told[3] or 0), tonumber(told[4] or 0),
+            redis.call('HLEN', answer) - others}
+    else
+        redis.call('VREM', KEYS[2], element)
+        redis.call('ZREM', KEYS[3], element)
+        known[at - 1] = {'', 0, 0, 0, 0}
+    end
+end
+return known
+";
+
+const JUDGE: &str = r"
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] or not there(ARGV[1], KEYS[2]) then return 0 end
+if ARGV[2] == '1' then
+    redis.call('HINCRBY', KEYS[2], 'right', 1)
+    redis.call('HDEL', KEYS[2], 'bad')
+else
+    redis.call('HINCRBY', KEYS[2], 'wrong', 1)
+    if ARGV[3] == '1' then redis.call('HSET', KEYS[2], 'bad', 1) end
+end
+return 1
+";
+
 // === impl Scripts ===
 
 impl Scripts {
@@ -133,10 +226,14 @@ impl Scripts {
         let script = |parts: &[&str]| Script::new(parts.concat());
         Self {
             hello: script(&[NOW, RUN, HELLO]),
-            keep: script(&[NOW, VALID, KEEP]),
+            keep: script(&[NOW, VALID, THERE, KEEP]),
             recall: script(&[NOW, VALID, RECALL]),
             forget: script(&[NOW, RUN, LOG, FORGET]),
             trim: script(&[NOW, TRIM]),
+            probe: script(&[PROBE]),
+            learn: script(&[NOW, VALID, THERE, LEARN]),
+            know: script(&[VALID, THERE, KNOW]),
+            judge: script(&[VALID, THERE, JUDGE]),
             tell: script(&[TELL, LOG, "log(ARGV[4], ARGV[2], ARGV[3], '0', ARGV[5])\nreturn 1"]),
         }
     }

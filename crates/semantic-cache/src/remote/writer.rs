@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::{
-    Lesson, Remote, Want,
+    Lesson, Remote, Search, Want,
     entry::{self, millis},
     forgets::Forget,
     format,
@@ -149,6 +149,12 @@ impl Writer {
 
     fn lesson(&self, mut lesson: Lesson, until: Option<Instant>, run: &str) -> Option<Invocation> {
         let remote = &self.remote;
+        match &lesson {
+            _ if remote.search() != Search::Redis => {}
+            Lesson::Asked(taught) => return remote.learning(taught, run),
+            Lesson::Judged { key, right, served } => return Some(remote.judging(key, *right, *served, run)),
+            Lesson::Gone(_) => {}
+        }
         if let (Lesson::Asked(taught), Some(until)) = (&mut lesson, until) {
             taught.lasting = taught.lasting.min(until.saturating_duration_since(Instant::now()));
         }

@@ -20,7 +20,7 @@ pub(super) struct Near {
 }
 
 /// How many neighbours are looked at.
-pub(super) const NEIGHBOURS: usize = 16;
+pub(crate) const NEIGHBOURS: usize = 16;
 
 /// The groups of `found`, that with the most weight first.
 pub(super) fn candidates<A: Clone + Eq + Hash>(
@@ -56,7 +56,7 @@ pub(super) fn candidates<A: Clone + Eq + Hash>(
             best: similarity,
             count: 1,
             vote,
-            size: u32::try_from(group.slots.len()).unwrap_or(u32::MAX),
+            size: group.size(),
             record: group.record,
             nearest: entry.record,
             guards: question.text.compare(&entry.text),

@@ -23,6 +23,8 @@ pub struct Question<'a> {
     pub(super) sender: u64,
     pub(super) principal: Option<u64>,
     pub(super) text: &'a Text,
+    /// The same as it was said, for what is named after it.
+    pub(super) said: &'a str,
     pub(super) vector: &'a [f32],
     pub(super) least: f32,
 }
@@ -41,7 +43,7 @@ impl<'a> Question<'a> {
     /// Creates a question in a scope: what it says, and the vector of it.
     #[must_use]
     pub const fn new(scope: [u8; 32], text: &'a Text, vector: &'a [f32]) -> Self {
-        Self { scope, class: 0, sender: 0, principal: None, text, vector, least: 0.0 }
+        Self { scope, class: 0, sender: 0, principal: None, text, said: "", vector, least: 0.0 }
     }
 
     /// Sets whose experience counts: a fingerprint of the route or the model. Experience of one class helps all its scopes.
@@ -62,6 +64,10 @@ impl<'a> Question<'a> {
     #[must_use]
     pub const fn principal(self, principal: u64) -> Self {
         Self { principal: Some(principal), ..self }
+    }
+
+    pub(crate) const fn said(self, said: &'a str) -> Self {
+        Self { said, ..self }
     }
 
     /// Sets the similarity that the caller asks for at least. It makes the policy stricter, never laxer.

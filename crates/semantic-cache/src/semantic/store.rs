@@ -1,13 +1,19 @@
 //! Questions by scope, and the answers they belong to. Bounded.
 
+mod elsewhere;
+mod group;
+mod neighbours;
 mod twins;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 
+pub(super) use self::group::Group;
+use self::neighbours::Neighbours;
 use super::Bounds;
-use crate::index::{Index, Neighbour, Slot};
+use super::known::Name;
+use crate::index::{Neighbour, Slot};
 use crate::policy::Record;
 use crate::text::Text;
 
@@ -26,6 +32,8 @@ pub(super) struct Store<A> {
     entries: usize,
     bytes: usize,
     next_group: u64,
+    /// Whether the nearest questions are found elsewhere.
+    elsewhere: bool,
     /// Groups whose answers were both equal to a fresh one, and how often.
     twins: HashMap<(u64, u64), usize>,
     pub(super) evicted: u64,
@@ -35,7 +43,7 @@ pub(super) struct Store<A> {
 /// The questions of one scope.
 #[derive(Debug)]
 struct Partition {
-    index: Index,
+    neighbours: Neighbours,
     entries: HashMap<Slot, Entry>,
 }
 
@@ -51,32 +59,11 @@ pub(super) struct Entry {
     used: bool,
 }
 
-/// Questions with one answer.
-#[derive(Debug)]
-pub(super) struct Group<A> {
-    pub(super) answer: A,
-    pub(super) scope: Scope,
-    pub(super) slots: Vec<Slot>,
-    pub(super) record: Record,
-    pub(super) quarantined: bool,
-    /// Who had this answer of its own, as many as matter.
-    principals: Vec<u64>,
-}
-
 /// No more principals are remembered of an answer.
 const PRINCIPALS: usize = 16;
 
 /// What the maps take for an entry, about.
 const OVERHEAD: usize = 160;
-
-// === impl Group ===
-
-impl<A> Group<A> {
-    /// Whether a principal may have an answer that so many, or itself, had of their own.
-    pub(super) fn is_vouched_for(&self, principal: Option<u64>, least: usize) -> bool {
-        principal.is_none_or(|principal| self.principals.len() >= least || self.principals.contains(&principal))
-    }
-}
 
 // === impl Store ===
 
@@ -92,6 +79,7 @@ impl<A: Clone + Eq + Hash> Store<A> {
             entries: 0,
             bytes: 0,
             next_group: 0,
+            elsewhere: false,
             twins: HashMap::new(),
             evicted: 0,
             refused: 0,
@@ -103,7 +91,7 @@ impl<A: Clone + Eq + Hash> Store<A> {
         let Some(group) = group.or_else(|| answer.map(|answer| self.group_of(answer, question.scope))) else {
             return false;
         };
-        let inserted = self.add(group, question);
+        let inserted = self.remember(group, question).is_some();
         if !inserted {
             self.refused += 1;
         } else if let Some(principal) = question.principal {
@@ -116,7 +104,7 @@ impl<A: Clone + Eq + Hash> Store<A> {
     pub(super) fn nearest(&self, scope: &Scope, vector: &[f32], count: usize, found: &mut Vec<Neighbour>) {
         found.clear();
         if let Some(partition) = self.partitions.get(scope) {
-            partition.index.nearest(vector, count, 0.0, found);
+            partition.neighbours.nearest(vector, count, found);
         }
     }
 
@@ -184,8 +172,8 @@ impl<A: Clone + Eq + Hash> Store<A> {
     }
 
     pub(super) fn clear(&mut self) {
-        let (evicted, refused, next_group) = (self.evicted, self.refused, self.next_group);
-        *self = Self { evicted, refused, next_group, ..Self::new(self.bounds) };
+        let Self { evicted, refused, next_group, elsewhere, .. } = *self;
+        *self = Self { evicted, refused, next_group, elsewhere, ..Self::new(self.bounds) };
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -203,36 +191,37 @@ impl<A: Clone + Eq + Hash> Store<A> {
             self.next_group += 1;
             let record = Record::default();
             let (slots, principals) = (Vec::new(), Vec::new());
-            self.groups.insert(id, Group { answer, scope, slots, record, quarantined: false, principals });
+            let group = Group { answer, scope, slots, record, quarantined: false, elsewhere: 0, principals };
+            self.groups.insert(id, group);
         }
         id
     }
 
-    fn add(&mut self, id: u64, question: &super::Question<'_>) -> bool {
+    fn add(&mut self, id: u64, scope: Scope, text: Text, sender: u64, vector: &[f32], name: Name) -> Option<Slot> {
         let Bounds { entries, bytes, per_answer, per_sender } = self.bounds;
-        let Some(group) = self.groups.get_mut(&id) else { return false };
-        let of_sender = self.by_sender.get(&question.sender).copied().unwrap_or(0);
-        let size = question.text.bytes() + question.vector.len() * 2 + OVERHEAD;
+        let group = self.groups.get_mut(&id)?;
+        let of_sender = self.by_sender.get(&sender).copied().unwrap_or(0);
+        let size = text.bytes() + vector.len() * 2 + OVERHEAD;
         let full = group.slots.len() >= per_answer || of_sender >= per_sender || size > bytes || entries == 0;
-        let Some(dimensions) = NonZeroUsize::new(question.vector.len()) else { return false };
-        if full || group.scope != question.scope {
-            return false;
+        if full || group.scope != scope {
+            return None;
         }
-        let new = || Partition { index: Index::new(dimensions), entries: HashMap::new() };
-        let partition = self.partitions.entry(question.scope).or_insert_with(new);
-        let Ok(slot) = partition.index.insert(question.vector) else { return false };
-        let text = question.text.clone();
+        let neighbours = if self.elsewhere { None } else { Some(NonZeroUsize::new(vector.len())?) };
+        let new = || Partition {
+            neighbours: neighbours.map_or_else(Neighbours::elsewhere, Neighbours::here),
+            entries: HashMap::new(),
+        };
+        let partition = self.partitions.entry(scope).or_insert_with(new);
+        let slot = partition.neighbours.insert(vector, name)?;
         let record = Record::default();
-        partition
-            .entries
-            .insert(slot, Entry { text, group: id, record, sender: question.sender, bytes: size, used: false });
+        partition.entries.insert(slot, Entry { text, group: id, record, sender, bytes: size, used: false });
         group.slots.push(slot);
-        *self.by_sender.entry(question.sender).or_default() += 1;
-        self.order.push_back((question.scope, slot));
+        *self.by_sender.entry(sender).or_default() += 1;
+        self.order.push_back((scope, slot));
         self.entries += 1;
         self.bytes += size;
         self.make_room();
-        true
+        Some(slot)
     }
 
     /// Evicts what was of no use the longest, until the bounds hold.
@@ -262,7 +251,7 @@ impl<A: Clone + Eq + Hash> Store<A> {
     fn remove_entry(&mut self, scope: &Scope, slot: Slot) -> bool {
         let Some(partition) = self.partitions.get_mut(scope) else { return false };
         let Some(entry) = partition.entries.remove(&slot) else { return false };
-        partition.index.remove(slot);
+        partition.neighbours.remove(slot);
         if partition.entries.is_empty() {
             self.partitions.remove(scope);
         }

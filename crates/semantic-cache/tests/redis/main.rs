@@ -2,10 +2,12 @@
 #![cfg(feature = "redis")]
 
 mod answers;
+mod bag;
 mod faults;
 mod forgetting;
 mod meaning;
 #[cfg(feature = "seal")]
 mod sealed;
+mod search;
 mod support;
 mod values;

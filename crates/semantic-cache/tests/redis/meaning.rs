@@ -1,55 +1,12 @@
 //! Questions that mean the same, on several replicas.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::sync::Arc;
 
 use buttress_redis::redis;
-use buttress_semantic_cache::{
-    Bounds, ByMeaning, EmbedFuture, Embedder, Embedding, ErrorBound, Fingerprint, Meaning as _, Policy,
-};
+use buttress_semantic_cache::{Bounds, ByMeaning, ErrorBound, Meaning as _, Policy};
 use buttress_testkit::RedisServer;
 
-use super::support::*;
-
-/// Each word has a direction.
-struct Bag(Fingerprint);
-
-impl Bag {
-    fn new(version: &str) -> Self {
-        Self(Fingerprint::new("bag", version, NonZeroUsize::new(256).expect("not zero")))
-    }
-}
-
-impl Embedder for Bag {
-    fn fingerprint(&self) -> &Fingerprint {
-        &self.0
-    }
-
-    fn embed<'a>(&'a self, text: &'a str) -> EmbedFuture<'a> {
-        let mut vector = vec![0.0; 256];
-        for word in text.split(' ') {
-            let hash = word.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-            vector[(hash >> 3) as usize % 256] += 1.0;
-        }
-        let vector: Embedding = vector.into();
-        Box::pin(async move { Ok(vector) })
-    }
-}
-
-fn meaning(version: &str) -> Arc<ByMeaning<Bag>> {
-    Arc::new(ByMeaning::new(Policy::threshold(0.85).expect("it makes sense"), Bag::new(version)))
-}
-
-const ASKED: &str = "how do I reset the password of my account";
-const LIKE: &str = "please how do I reset the password of my account";
-
-async fn start(server: &RedisServer) -> (Replica, Arc<ByMeaning<Bag>>) {
-    let meaning = meaning("1");
-    (Replica::with_meaning(server.url(), meaning.clone()).await, meaning)
-}
-
-fn known(meaning: &ByMeaning<Bag>) -> usize {
-    meaning.with_memory(|memory| memory.len())
-}
+use super::{bag::*, support::*};
 
 #[test]
 fn what_one_replica_learned_the_other_one_answers_from() {

@@ -37,7 +37,8 @@ impl<A: Clone + Eq + Hash> Store<A> {
 
     /// Makes the questions of one group ways to ask for the answer of another one.
     fn merge(&mut self, kept: u64, gone: u64) {
-        let Some(Group { answer, scope, slots, record, principals, quarantined }) = self.groups.remove(&gone) else {
+        let Some(Group { answer, scope, slots, record, principals, quarantined, .. }) = self.groups.remove(&gone)
+        else {
             return;
         };
         self.by_answer.remove(&answer);
