@@ -142,6 +142,7 @@ impl CacheConfig {
             return Err(("cache.explain_to".to_owned(), says));
         }
         self.semantic.check()?;
+        self.semantic.check_search(self.redis.as_ref().map(RedisConfig::is_sealed))?;
         self.embedder.check(self.semantic.embedder)
     }
 }
