@@ -80,6 +80,9 @@ impl Kept {
             "waiting": counts.waiting,
             "heard": counts.heard,
             "gaps": counts.gaps,
+            "search": counts.search.name(),
+            "searched": counts.searched,
+            "stale": counts.stale,
             "forgetting": counts.forgetting,
         })
     }

@@ -33,7 +33,7 @@ pub use self::{
     redis::{AwayFor, RedisConfig},
     rules::{Pattern, RuleConfig},
     sections::{BreakerConfig, ConcurrencyConfig, FailoverConfig, HedgeConfig, RetryConfig, StreamsConfig},
-    semantic::{JudgeKind, PolicyKind, SemanticConfig},
+    semantic::{JudgeKind, PolicyKind, SearchKind, SemanticConfig},
     sharing::{CacheConfig, CacheMode, CoalesceConfig},
     target::{TargetConfig, Upstream},
     tenants::{KeyHash, PriceConfig, TenantConfig},

@@ -42,6 +42,7 @@ impl Meanings {
             "decided": decided,
             "too_short": counts.too_short,
             "not_embedded": counts.not_embedded,
+            "not_searched": counts.not_searched,
             "audits": counts.audits,
             "audits_right": counts.audits_right,
             "audits_wrong": counts.audits_wrong,
@@ -73,7 +74,11 @@ impl Meanings {
     pub(crate) fn measure(&self, page: &mut Page) {
         let counts = self.finder.counts();
         let decided = Reason::ALL.map(|why| (why.name(), self.finder.decided_for(why)));
-        let others = [("too-short", counts.too_short), ("not-embedded", counts.not_embedded)];
+        let others = [
+            ("too-short", counts.too_short),
+            ("not-embedded", counts.not_embedded),
+            ("not-searched", counts.not_searched),
+        ];
         let help = "Questions that were sought by their meaning, by what was decided.";
         page.counters("gateway_cache_decisions_total", help, "reason", decided.into_iter().chain(others));
         let help = "Answers that were served by meaning and are checked.";

@@ -165,6 +165,9 @@ fn replicas(config: &Config) -> Result<Option<(Redis, SharedAnswers)>, BuildErro
     let client = || Redis::spawn_on(&Handle::try_current()?, access.config.clone()).map_err(BuildError::from);
     let (asked, log) = (client()?, client()?);
     let mut answers = SharedAnswers::new(asked.clone(), log, &redis.prefix, Label::try_new("answers")?);
+    if let Some(most) = config.cache.semantic.searched_in_redis() {
+        answers = answers.search_in_redis(most);
+    }
     if let Some(key) = &access.seal {
         // Named after the key, so that what another key has sealed is known as such.
         let [a, b, c, d, ..] = KeyHash::of(key).bytes();

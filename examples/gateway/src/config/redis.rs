@@ -170,6 +170,11 @@ impl RedisConfig {
             || self.when_away_for != AwayFor::default()
     }
 
+    /// Returns whether answers are sealed there.
+    pub(super) const fn is_sealed(&self) -> bool {
+        self.secret_env.is_some()
+    }
+
     /// Returns what is known without variables and files.
     fn config(&self) -> Config {
         let config = match &self.servers {

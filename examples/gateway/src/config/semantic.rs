@@ -40,6 +40,10 @@ pub struct SemanticConfig {
     pub max_bytes: NonZeroUsize,
     /// How many questions are remembered.
     pub max_entries: NonZeroUsize,
+    /// Where the nearest questions are searched for.
+    pub search: SearchKind,
+    /// How many questions of one scope are kept in Redis, for `search = "redis"`: 1,000,000.
+    pub max_shared_entries: Option<NonZeroUsize>,
     /// Where what was learned is kept beyond the end of the process.
     pub state_file: Option<PathBuf>,
     /// How often it is written, if anything was learned.
@@ -58,6 +62,18 @@ pub enum PolicyKind {
     #[default]
     #[serde(alias = "error_bound")]
     ErrorBound,
+}
+
+/// Where the questions nearest to one are searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SearchKind {
+    /// In the memory of each replica.
+    #[default]
+    Memory,
+    /// In Redis 8, by its vector sets.
+    Redis,
 }
 
 /// What says whether two answers come to the same.
@@ -98,6 +114,8 @@ impl Default for SemanticConfig {
             min_principals: 2,
             max_bytes: NonZeroUsize::new(64 << 20).expect("64 MiB are not 0"),
             max_entries: NonZeroUsize::new(100_000).expect("100,000 are not 0"),
+            search: SearchKind::default(),
+            max_shared_entries: None,
             state_file: None,
             state_every: Duration::from_secs(60),
         }
@@ -144,6 +162,32 @@ impl SemanticConfig {
     #[must_use]
     pub fn judge_similarity(&self) -> f32 {
         self.judge_similarity.unwrap_or(0.9) as f32
+    }
+
+    /// Returns how many questions of a scope are searched for in Redis, if they are.
+    #[must_use]
+    pub fn searched_in_redis(&self) -> Option<NonZeroUsize> {
+        let most = self.max_shared_entries.unwrap_or(SHARED);
+        (self.search == SearchKind::Redis).then_some(most)
+    }
+
+    /// Returns what is wrong with where is searched, for a Redis whose values are sealed or not, if there is one.
+    pub(super) fn check_search(&self, sealed: Option<bool>) -> Result<(), Wrong> {
+        let wrong = |key: &str, says: &str| Err((format!("cache.semantic.{key}"), says.to_owned()));
+        match (self.search, sealed) {
+            (SearchKind::Memory, _) if self.max_shared_entries.is_some() => {
+                wrong("max_shared_entries", "means nothing without search = \"redis\"")
+            }
+            (SearchKind::Redis, None) => {
+                wrong("search", "`redis` means nothing without `cache.redis`, allowed is `memory`")
+            }
+            (SearchKind::Redis, Some(true)) => wrong(
+                "search",
+                "`redis` cannot be with `cache.redis.secret_env`: vectors cannot be sealed, and tell what was asked; \
+                 allowed is `memory`",
+            ),
+            (SearchKind::Memory | SearchKind::Redis, _) => Ok(()),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), Wrong> {
@@ -193,6 +237,8 @@ impl SemanticConfig {
 
 /// How many comparisons by a model there may be for each request.
 const BY_MODEL: f64 = 0.15;
+/// How many questions of a scope are kept in Redis, unless it is said.
+const SHARED: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("a million is not 0");
 /// Longer questions are seldom the same.
 const MOST_WORDS: usize = 100;
 /// Nobody is remembered beyond these.

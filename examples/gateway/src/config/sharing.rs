@@ -147,6 +147,7 @@ impl CacheConfig {
         }
         self.semantic.check()?;
         self.judge.check(self.semantic.judge)?;
+        self.semantic.check_search(self.redis.as_ref().map(RedisConfig::is_sealed))?;
         self.embedder.check(self.semantic.embedder)
     }
 }
