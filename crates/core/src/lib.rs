@@ -18,7 +18,8 @@
 //! 5. [`Target`] names an upstream, [`ServedBy`] names the one that answered, [`Rewrite`] fits a request to one.
 //!    [`Tenant`] says whose a request is.
 //! 6. [`Replay`] says how a request is sent more than once: [`Http`] clones it, [`HttpReplay`] buffers its body lazily and
-//!    within a bound ([`ReplayBody`]), [`ByClone`] and [`ByFn`] serve requests that have no HTTP in them.
+//!    within a bound ([`ReplayBody`]), [`HttpShared`] lets two layers keep one copy ([`SharedRequest`]), [`ByClone`] and
+//!    [`ByFn`] serve requests that have no HTTP in them.
 //! 7. [`Body`] is a response body that a layer can make as well as pass on; [`Payload`] is a request body that is wholly in
 //!    memory. [`Oneshot`] drives one clone of a service to readiness and calls it once; [`Answering`] turns
 //!    errors into responses at the edge of a stack.
@@ -73,6 +74,7 @@ mod payload;
 mod refusal;
 mod replay;
 mod replay_body;
+mod shared_request;
 mod stream;
 mod stream_failure;
 mod target;
@@ -102,6 +104,7 @@ pub use self::{
     refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
     replay::{ByClone, ByFn, Head, Http, HttpMark, HttpReplay, HttpReplayed, Mark, NoMark, NotReplayable, Replay},
     replay_body::{ReplayBody, Superseded},
+    shared_request::{HttpShared, SharedRequest},
     stream::{Bytewise, BytewiseReader, Event, EventKind, EventReader, OpenStream, Usage},
     stream_failure::StreamFailure,
     target::{Rewrite, Rewritten, ServedBy, Target},

@@ -15,6 +15,7 @@ use crate::{
 /// | [`Http`] | HTTP, the body is `Clone` | in the extensions | by method or `Idempotency-Key` |
 /// | [`HttpReplay`] | HTTP, any body | in the extensions | by method or `Idempotency-Key` |
 /// | [`HttpReplayed`] | HTTP, a layer further out made the body a [`ReplayBody`] | in the extensions | by method or `Idempotency-Key` |
+/// | [`HttpShared`](crate::HttpShared) | HTTP, the body is `Clone`, two layers keep one copy | in the extensions | by method or `Idempotency-Key` |
 /// | [`ByClone`] | any `Clone` request | none | yes: whoever chooses it says so |
 /// | [`ByFn`] | any request, by closure | none | yes, where the closure gives a copy |
 pub trait Replay<Req> {
@@ -185,7 +186,7 @@ impl<B> Head for Request<B> {
 }
 
 /// By method (RFC 9110, section 9.2.2), or because the caller gave a key to tell repetitions by.
-fn is_idempotent(head: &dyn Head) -> bool {
+pub(crate) fn is_idempotent(head: &dyn Head) -> bool {
     head.method().is_idempotent() || head.headers().contains_key("idempotency-key")
 }
 

@@ -34,8 +34,10 @@ pub(crate) enum Bars {
 /// Displays as `eastus;503;12ms, westeurope;200;61ms`. Holds the first [`CAPACITY`](Self::CAPACITY) and counts them all.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// In place, so that an attempt costs no allocation.
-    kept: [Option<Attempt>; Self::CAPACITY],
+    /// In place: most requests make one attempt, which so costs no allocation.
+    first: Option<Attempt>,
+    /// Those after it, as many as the capacity allows.
+    more: Vec<Attempt>,
     made: u32,
 }
 
@@ -82,7 +84,7 @@ impl Trail {
 
     /// Iterates over the attempts that were kept, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
-        self.kept.iter().flatten()
+        self.first.iter().chain(&self.more)
     }
 
     /// Returns how many attempts were made, kept or not.
@@ -92,8 +94,10 @@ impl Trail {
     }
 
     pub(crate) fn push(&mut self, attempt: Attempt) {
-        if let Some(slot) = self.kept.get_mut(self.made as usize) {
-            *slot = Some(attempt);
+        if self.first.is_none() {
+            self.first = Some(attempt);
+        } else if self.more.len() + 1 < Self::CAPACITY {
+            self.more.push(attempt);
         }
         self.made = self.made.saturating_add(1);
     }

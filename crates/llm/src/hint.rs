@@ -1,6 +1,9 @@
 //! How long a provider asked to be left alone.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cell::LazyCell,
+    time::{Duration, SystemTime},
+};
 
 use buttress_core::{Headroom, Measure, RetryHint, Room, Verdict};
 use http::{HeaderMap, HeaderValue, header};
@@ -66,12 +69,15 @@ pub(crate) fn read(headers: &HeaderMap, body: &ErrorBody, verdict: Verdict, now:
 /// headers.
 pub(crate) fn headroom(headers: &HeaderMap, now: SystemTime) -> Option<Headroom> {
     let told = Told::of(headers)?;
-    let now = own_time(headers, now);
+    let own_time = LazyCell::new(|| own_time(headers, now));
     // Who has used up its priority is served all the same, with the others.
-    let limits = LIMITS.iter().filter(|limit| !limit.remaining.starts_with("anthropic-priority-"));
+    let limits = LIMITS
+        .iter()
+        .filter(|limit| told.any_like(limit.remaining) && !limit.remaining.starts_with("anthropic-priority-"));
     let rooms = limits.filter_map(|limit| {
         let left = wait::number(told.by_name(limit.remaining)?)? as u64;
-        let returns = wait::read(told.by_name(limit.reset)?, now)?;
+        let reset = told.by_name(limit.reset)?;
+        let returns = wait::read(reset, if wait::may_be_moment(reset) { *own_time } else { now })?;
         let all = told.by_name(limit.limit).and_then(wait::number).map(|all| all as u64);
         Some((limit.measure, Room::new(left, all, returns)))
     });
@@ -97,6 +103,12 @@ impl<'h> Told<'h> {
         let mut all = Self([("", None); MOST_TOLD]);
         std::iter::once(first).chain(told).zip(&mut all.0).for_each(|(told, place)| *place = told);
         Some(all)
+    }
+
+    /// Returns whether any of them begins as `name` does, without which none is called that.
+    fn any_like(&self, name: &str) -> bool {
+        let first = name.as_bytes().first();
+        self.0.iter().take_while(|(_, value)| value.is_some()).any(|(told, _)| told.as_bytes().first() == first)
     }
 
     /// Reads the first header called `name`.

@@ -31,6 +31,12 @@ pub(crate) fn read(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
+/// Returns whether `text` may say a time rather than a wait, so that it matters what time it is.
+pub(crate) const fn may_be_moment(text: &str) -> bool {
+    // What is greater than `EPOCH` has ten digits, and a moment twenty characters.
+    text.len() >= 10
+}
+
 /// Some write the time in milliseconds. It is one if it is then a moment that a limit can end at: about now, or within a year.
 fn until_epoch(time: f64, now: SystemTime) -> Duration {
     const DAY: f64 = 86_400.0;

@@ -151,8 +151,12 @@ impl Default for Headers {
 impl Headers {
     fn strip(&self, from: &mut HeaderMap) {
         let Self { served_by, region, model, attempts, trail } = self;
-        for name in [served_by, region, model, attempts, trail].into_iter().flatten() {
-            from.remove(name);
+        let ours = [served_by, region, model, attempts, trail].map(Option::as_ref);
+        // Hardly anybody sends one, and to look through the few names there are takes less than to look each of these up.
+        if from.keys().any(|name| ours.contains(&Some(name))) {
+            for name in ours.into_iter().flatten() {
+                from.remove(name);
+            }
         }
     }
 
@@ -191,16 +195,37 @@ fn count(n: u32) -> HeaderValue {
 }
 
 /// Writes a trail into one allocation of just its length; `None` if nothing was tried.
+///
+/// What is written twice is the rare trail of many attempts.
 fn written(trail: &Trail) -> Option<HeaderValue> {
     use fmt::Write as _;
     if trail.made() == 0 {
         return None;
+    }
+    let mut line = Line { text: [0; 96], length: 0 };
+    if write!(line, "{trail}").is_ok() {
+        return HeaderValue::from_bytes(&line.text[..line.length]).ok();
     }
     let mut length = Length(0);
     write!(length, "{trail}").ok()?;
     let mut text = String::with_capacity(length.0);
     write!(text, "{trail}").ok()?;
     HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+/// A short text on the stack. To write more than it has room for fails.
+struct Line {
+    text: [u8; 96],
+    length: usize,
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.text.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
 /// Counts what is written.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
-use tower::ServiceExt as _;
+use tower::{Service as _, ServiceExt as _};
 
 use crate::{Config, stack::Stack};
 
@@ -33,6 +33,15 @@ pub struct Intake {
     limits: Limits,
     draining: Arc<AtomicBool>,
 }
+
+/// What answers everything: the intake, save for questions about the gateway's own health. Clones are one.
+///
+/// The router answers those alone. It would clone the intake, and so the whole stack, several times for each request.
+#[derive(Clone, Debug)]
+pub(crate) struct Front(Arc<(Intake, Router)>);
+
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
 
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -55,13 +64,13 @@ impl Intake {
         Self { stack, limits, draining: Arc::default() }
     }
 
-    /// Makes the router that serves everything.
-    pub fn router(self) -> Router {
-        Router::new()
-            .route("/health/live", get(async || health(StatusCode::OK, "alive")))
-            .route("/health/ready", get(ready))
-            .fallback(async |State(intake): State<Self>, request| intake.serve(request).await)
-            .with_state(self)
+    /// Makes what answers everything.
+    pub(crate) fn front(self) -> Front {
+        let health = Router::new()
+            .route(LIVE, get(async || health(StatusCode::OK, "alive")))
+            .route(READY, get(ready))
+            .with_state(Arc::clone(&self.draining));
+        Front(Arc::new((self, health)))
     }
 
     /// Says from now on that the gateway is not ready: it is about to stop.
@@ -69,14 +78,16 @@ impl Intake {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    async fn serve(self, request: Request<AxumBody>) -> Response {
+    async fn serve(&self, request: Request<AxumBody>) -> Response {
         let deadline = Instant::now() + self.limits.deadline;
         let format = Route::parse(request.uri().path()).map_or(Format::Chat, |route| route.format());
         let request = match self.admit(request, deadline).await {
             Ok(request) => request,
             Err(refusal) => return phrased(format, refuse(refusal)),
         };
-        let Ok(response) = self.stack.oneshot(request).await;
+        let mut stack = self.stack.clone();
+        let Ok(stack) = stack.ready().await;
+        let Ok(response) = stack.call(request).await;
         last_word(phrased(format, without_dead_key(response)))
     }
 
@@ -90,6 +101,22 @@ impl Intake {
         Ok(request)
     }
 }
+
+// === impl Front ===
+
+impl Front {
+    pub(crate) async fn answer(self, request: Request<AxumBody>) -> Response {
+        let (intake, health) = &*self.0;
+        if !matches!(request.uri().path(), LIVE | READY) {
+            return intake.serve(request).await;
+        }
+        // Boxed, since every request's future would have room for it.
+        let Ok(response) = Box::pin(health.clone().oneshot(request)).await;
+        response
+    }
+}
+
+// === impl Limits ===
 
 impl Limits {
     async fn read(&self, headers: &http::HeaderMap, body: AxumBody) -> Result<Bytes, Refusal> {
@@ -108,8 +135,8 @@ impl Limits {
     }
 }
 
-async fn ready(State(intake): State<Intake>) -> Response {
-    match intake.draining.load(Ordering::Relaxed) {
+async fn ready(State(draining): State<Arc<AtomicBool>>) -> Response {
+    match draining.load(Ordering::Relaxed) {
         false => health(StatusCode::OK, "ready"),
         true => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
     }

@@ -1,9 +1,10 @@
 //! The server.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use tower::{make::Shared, service_fn};
 
 use crate::{Config, intake::Intake, stack::Stack};
 
@@ -52,7 +53,12 @@ impl Gateway {
         let intake = self.intake.clone();
         // A small write must not wait for the acknowledgement of the one before (Nagle and delayed ACK: 40 ms).
         let listener = self.listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-        let server = axum::serve(listener, self.intake.router()).with_graceful_shutdown(async move {
+        let front = self.intake.front();
+        let answer = move |request| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        };
+        let server = axum::serve(listener, Shared::new(service_fn(answer))).with_graceful_shutdown(async move {
             stop.await;
             intake.drain();
             drop(stopping);

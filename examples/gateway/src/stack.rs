@@ -6,7 +6,7 @@ use axum::body::Body as AxumBody;
 use buttress_circuit_breaker::{ByTarget, CircuitBreakerLayer, Key};
 use buttress_commit_gate::CommitGateLayer;
 use buttress_concurrency::ConcurrencyLayer;
-use buttress_core::{Answering, BoxError, Client, Http, Label, Payload, Target, TransportError};
+use buttress_core::{Answering, BoxError, Client, HttpShared, Label, Payload, Target, TransportError};
 use buttress_deadline::{DeadlineLayer, ForwardDeadlineLayer};
 use buttress_llm::{ExpectedOutput, Inspect, LlmStreams};
 use buttress_region_failover::RegionFailoverLayer;
@@ -62,14 +62,15 @@ pub fn build(config: &Config, upstreams: &[Upstream], book: Option<Book>) -> Res
     let targets = failover.handle();
     let limits = ConcurrencyLayer::fixed(config.concurrency.per_target).keyed(MOST_TARGETS, target_of);
     let gate = gate(config, routes.clone());
-    let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle);
+    // The rewrite has asked for `identity` already.
+    let guard = StreamGuardLayer::new(LlmStreams::new()).idle(config.streams.idle).keep_accept_encoding();
     let limited = config.limits.as_ref().zip(book).map(|(limits, book)| limiting::build(limits, book)).transpose()?;
     let (callers, limiting) = limited.unzip();
     let tenants = limiting.as_ref().map(|limiting| limiting.tenants.clone());
     let inner = ServiceBuilder::new()
         .layer(
             RetryLayer::new()
-                .replay(Http)
+                .replay(HttpShared)
                 .attempts(config.retry.attempts)
                 .max_hint(config.retry.max_hint)
                 .budget(Budget::concurrency(Share::percent(config.retry.budget_percent), config.retry.budget_min))
@@ -192,7 +193,7 @@ fn failover(
     config: &Config,
     upstreams: &[Upstream],
     circuits: buttress_circuit_breaker::Handle,
-) -> Result<RegionFailoverLayer<Http>, BuildError> {
+) -> Result<RegionFailoverLayer<HttpShared>, BuildError> {
     let targets = upstreams.iter().map(|upstream| upstream.target.clone());
     let admits = move |target: &Target, now: Instant| circuits.admits(&Key::new(target.name().clone()), now);
     let mut layer = RegionFailoverLayer::try_new(targets)?
@@ -205,7 +206,7 @@ fn failover(
     }
     let layer = layer
         .admit(admits)
-        .replay(Http)
+        .replay(HttpShared)
         .allowance(config.failover.attempts)
         .attempt_timeout(config.failover.answer_timeout)
         .repeat_all();
@@ -218,6 +219,7 @@ fn gate(config: &Config, routes: Routes) -> CommitGateLayer<LlmStreams> {
         .whole_answer(config.failover.answer_timeout)
         .first_content_by(move |extensions: &Extensions| routes.first_content(extensions.get::<Target>()?.name()))
         .max_bytes(config.streams.max_held_bytes)
+        .keep_accept_encoding()
 }
 
 fn target_of(request: &Request<Payload>) -> Option<Label> {
