@@ -52,6 +52,17 @@ impl LimitsHandle {
         }
     }
 
+    /// Takes `costs` from the buckets of `key` for good, or nothing: as [`reserve`](Self::reserve) does, for what costs no more and no
+    /// less than is known before. It is the cheapest way to decide.
+    ///
+    /// # Errors
+    ///
+    /// Returns which limits are short, and for how long.
+    #[inline]
+    pub fn take(&self, key: Fingerprint, costs: &Costs, now: Instant) -> Result<(), Shortage> {
+        self.limiter.take(&mut owner(key), costs, now).map(drop)
+    }
+
     /// Takes `costs` from the [shared](crate::SharedLimits) buckets of `key`, or nothing, as a call does. Calls that wait for them are
     /// not asked.
     ///

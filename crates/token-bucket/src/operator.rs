@@ -1,7 +1,7 @@
 //! What an operator does with the buckets.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{PoisonError, atomic::Ordering},
     task::Waker,
 };
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     Bucket, Dimension, Fingerprint, Limits, Standing,
     limiter::{Limiter, Owner, Rules, lock},
-    shard::{Kept, Shard},
+    shard::{Kept, Locked},
 };
 
 const MOST_OVERRIDES: usize = 65_536;
@@ -70,7 +70,7 @@ impl Limiter {
         let done = f(&mut self.rules.write().unwrap_or_else(PoisonError::into_inner));
         self.version.fetch_add(1, Ordering::Release);
         // Whoever waits may find that there is enough under the new rules.
-        let first = |shard: &Mutex<Shard>| lock(shard).all_first();
+        let first = |shard: &Locked| lock(&shard.0).all_first();
         self.shards.iter().flat_map(first).for_each(Waker::wake);
         done
     }
@@ -140,7 +140,7 @@ impl Limiter {
         let now = self.nanos(now);
         let mut all = Vec::new();
         for shard in &self.shards {
-            let mut shard = lock(shard);
+            let mut shard = lock(&shard.0);
             let standing = |kept: &mut Kept| (kept.key, kept.bucket.standings(&kept.limits, now).collect());
             all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
         }
@@ -149,13 +149,13 @@ impl Limiter {
 
     pub(crate) fn sweep(&self, now: Instant) -> usize {
         let now = self.nanos(now);
-        let swept = self.shards.iter().map(|shard| lock(shard).sweep(now)).sum();
+        let swept = self.shards.iter().map(|shard| lock(&shard.0).sweep(now)).sum();
         self.evicted.fetch_add(swept as u64, Ordering::Relaxed);
         swept
     }
 
     pub(crate) fn keys(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).kept.len()).sum()
+        self.shards.iter().map(|shard| lock(&shard.0).kept.len()).sum()
     }
 
     pub(crate) fn waiting(&self) -> usize {
