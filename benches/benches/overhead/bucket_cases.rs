@@ -160,7 +160,7 @@ pub(crate) fn one_key() -> Group<u64> {
         .case("buttress, two limits, keyed", layer().keyed(ByFn(|request: &u64| *request)).plain(refuse).layer(Bare))
         .promise(0)
         .case("buttress, refused", spent.plain(refuse).layer(Bare))
-        .promise(7)
+        .promise(2)
 }
 
 /// A million keys, asked for in no order.

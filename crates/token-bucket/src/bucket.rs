@@ -6,6 +6,7 @@ use crate::{
     Costs, Limit, Limits, Shortage,
     levels::{Levels, refilled, without},
     limit::Rule,
+    shortage::Stand,
 };
 
 /// The levels of all limits of one key.
@@ -256,12 +257,12 @@ impl Bucket {
 
     /// Returns how each limit stands.
     pub fn standings(&mut self, limits: &Limits, now: u64) -> impl Iterator<Item = Standing> {
+        self.stand(limits, now).standings().collect::<Vec<_>>().into_iter()
+    }
+
+    pub(crate) fn stand(&mut self, limits: &Limits, now: u64) -> Stand {
         self.refill(limits, now);
-        self.levels.all(limits).zip(limits.rules()).map(|(level, rule)| Standing {
-            limit: rule.limit.clone(),
-            level: rule.units(level),
-            full_in: Duration::from_nanos(rule.time_for(rule.capacity - level)),
-        })
+        Stand::new(limits, self.levels.all(limits))
     }
 
     #[inline]

@@ -12,6 +12,7 @@ use crate::{
     Bucket, Dimension, Fingerprint, Limits, Standing,
     limiter::{Limiter, Owner, Rules, lock},
     shard::{Kept, Locked},
+    shortage::Stand,
 };
 
 const MOST_OVERRIDES: usize = 65_536;
@@ -118,20 +119,20 @@ impl Limiter {
     }
 
     /// Returns how the limits of a key stand; those of a key that is not known are all full.
-    pub(crate) fn standings(&self, owner: Owner, now: Instant) -> Vec<Standing> {
+    pub(crate) fn stand(&self, owner: Owner, now: Instant) -> Stand {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
         match shard.kept.get_mut(owner.key) {
-            Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
+            Some(kept) => kept.bucket.stand(&kept.limits, now),
             // A key for which there is no room takes from what all such keys share.
             None if full => {
                 let kept = &mut *lock(&self.overflow);
-                kept.bucket.standings(&kept.limits, now).collect()
+                kept.bucket.stand(&kept.limits, now)
             }
             None => {
                 let limits = self.limits_of(owner);
-                Bucket::full(&limits, now).standings(&limits, now).collect()
+                Bucket::full(&limits, now).stand(&limits, now)
             }
         }
     }

@@ -90,8 +90,8 @@ impl<B: Body, E> Cover<Response<B>, E> for HttpProtocol {
         };
         let now = Instant::now();
         if let Some(limiter) = reservation.limiter().filter(|_| self.announce) {
-            let standings = limiter.standings(reservation.taken().owner, now);
-            headers::write(response.headers_mut(), &standings, None);
+            let stand = limiter.stand(reservation.taken().owner, now);
+            headers::write(response.headers_mut(), &stand, None);
         }
         let report = response.extensions().get::<AnswerReport>().cloned();
         let failed = !response.status().is_success();
@@ -103,7 +103,9 @@ impl<B: Body, E> Cover<Response<B>, E> for HttpProtocol {
 
     fn refused(&self, result: Result<Response<B>, E>, why: RateLimited) -> Result<Self::Response, E> {
         let mut response = result?;
-        headers::write(response.headers_mut(), why.standings(), Some(&why));
+        if let Some(stand) = why.stand() {
+            headers::write(response.headers_mut(), stand, Some(&why));
+        }
         response.extensions_mut().insert(why);
         Ok(response.map(ResponseBody::unlimited))
     }
