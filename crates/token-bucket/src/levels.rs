@@ -65,6 +65,14 @@ pub(crate) fn without(level: i64, rule: &Rule, costs: &Costs) -> Option<i64> {
     u64::try_from(level).ok()?.checked_sub(need).map(u64::cast_signed)
 }
 
+/// Returns the greatest number that divides both, by Euclid.
+pub(crate) const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

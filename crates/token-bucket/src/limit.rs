@@ -11,7 +11,7 @@ use std::{
 use buttress_core::Label;
 use http::HeaderValue;
 
-use crate::{Dimension, LimitError, limit_error::Fault};
+use crate::{Dimension, LimitError, levels::gcd, limit_error::Fault};
 
 /// How much is allowed in one [`Dimension`]: a bucket that holds so much, and is refilled without pause.
 ///
@@ -295,13 +295,6 @@ impl Rule {
         let amount = u128::try_from(amount).unwrap_or(0);
         u64::try_from(amount.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX)
     }
-}
-
-pub(crate) const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]
