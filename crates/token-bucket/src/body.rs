@@ -91,11 +91,12 @@ impl<B> fmt::Debug for ResponseBody<B> {
 // === impl Heed ===
 
 impl Heed {
-    pub(crate) fn begin(headroom: Headroom, reservation: &Reservation, now: Instant) -> Self {
-        let (limiter, owner) = (Arc::clone(reservation.limiter()), reservation.taken().owner);
-        let heed = Self { headroom, limiter, owner, told: now };
+    /// Returns `None` for a reservation that nothing is to be settled of.
+    pub(crate) fn begin(headroom: Headroom, reservation: &Reservation, now: Instant) -> Option<Self> {
+        let limiter = Arc::clone(reservation.limiter()?);
+        let heed = Self { headroom, limiter, owner: reservation.taken().owner, told: now };
         heed.heed(now);
-        heed
+        Some(heed)
     }
 
     fn heed(&self, now: Instant) {

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{Costs, Limit, Limits, Shortage, limit::Rule};
+use crate::{
+    Costs, Limit, Limits, Shortage,
+    levels::{Levels, refilled, without},
+    limit::Rule,
+    shortage::Stand,
+};
 
 /// The levels of all limits of one key.
 ///
@@ -20,15 +25,6 @@ use crate::{Costs, Limit, Limits, Shortage, limit::Rule};
 pub struct Bucket {
     levels: Levels,
     last: u64,
-}
-
-/// Two levels lie where their key is; more are elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Levels {
-    Few([i64; 2]),
-    Many(Box<[i64]>),
-    /// Limits beyond all sense.
-    Wide(Box<[i128]>),
 }
 
 /// How one limit of a key stands.
@@ -61,14 +57,40 @@ impl Bucket {
     /// Returns which limits are short, and for how long.
     #[inline]
     pub fn reserve(&mut self, limits: &Limits, costs: &Costs, now: u64) -> Result<(), Shortage> {
+        // As it nearly always is: one or two limits, in one walk and in 64 bits.
+        let passed = now.saturating_sub(self.last);
+        let enough = match (&mut self.levels, limits.rules()) {
+            (Levels::Few([level, _]), [rule]) => {
+                self.last += passed;
+                *level = refilled(*level, rule, passed);
+                without(*level, rule, costs).map(|left| *level = left)
+            }
+            (Levels::Few([a, b]), [of_a, of_b]) => {
+                self.last += passed;
+                (*a, *b) = (refilled(*a, of_a, passed), refilled(*b, of_b, passed));
+                without(*a, of_a, costs).zip(without(*b, of_b, costs)).map(|left| (*a, *b) = left)
+            }
+            _ => self.reserve_many(limits, costs, now),
+        };
+        enough.ok_or_else(|| self.shortage(limits, costs))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shortage(&self, limits: &Limits, costs: &Costs) -> Shortage {
+        Shortage::new(limits, self.levels.all(limits), |rule| rule.scaled(costs.amount(rule.dimension)))
+    }
+
+    #[inline(never)]
+    fn reserve_many(&mut self, limits: &Limits, costs: &Costs, now: u64) -> Option<()> {
         self.refill(limits, now);
         let rules = limits.rules();
         let need = |rule: &Rule| rule.scaled(costs.amount(rule.dimension));
-        if rules.iter().enumerate().all(|(at, rule)| self.levels.at(at) >= need(rule)) {
+        let enough = rules.iter().enumerate().all(|(at, rule)| self.levels.at(at) >= need(rule));
+        if enough {
             rules.iter().enumerate().for_each(|(at, rule)| self.levels.set(at, self.levels.at(at) - need(rule)));
-            return Ok(());
         }
-        Err(Shortage::new(limits, self.levels.all(limits), need))
+        enough.then_some(())
     }
 
     /// Asks whether `costs` are within the share of one of `replicas` of those limits that `counts` holds of. What is larger than the
@@ -235,12 +257,12 @@ impl Bucket {
 
     /// Returns how each limit stands.
     pub fn standings(&mut self, limits: &Limits, now: u64) -> impl Iterator<Item = Standing> {
+        self.stand(limits, now).standings().collect::<Vec<_>>().into_iter()
+    }
+
+    pub(crate) fn stand(&mut self, limits: &Limits, now: u64) -> Stand {
         self.refill(limits, now);
-        self.levels.all(limits).zip(limits.rules()).map(|(level, rule)| Standing {
-            limit: rule.limit.clone(),
-            level: rule.units(level),
-            full_in: Duration::from_nanos(rule.time_for(rule.capacity - level)),
-        })
+        Stand::new(limits, self.levels.all(limits))
     }
 
     #[inline]
@@ -264,37 +286,10 @@ impl Bucket {
     }
 }
 
-// === impl Levels ===
-
-impl Levels {
-    fn new(limits: &Limits) -> Self {
-        match limits.rules().len() {
-            number if !limits.is_narrow() => Self::Wide(vec![0; number].into_boxed_slice()),
-            ..=2 => Self::Few([0; 2]),
-            number => Self::Many(vec![0; number].into_boxed_slice()),
-        }
-    }
-
-    #[inline]
-    fn at(&self, at: usize) -> i128 {
-        match self {
-            Self::Few(levels) => i128::from(levels[at]),
-            Self::Many(levels) => i128::from(levels[at]),
-            Self::Wide(levels) => levels[at],
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, at: usize, level: i128) {
-        // A level is between what may be owed and what the bucket holds, and that is known to fit.
-        match self {
-            Self::Few(levels) => levels[at] = level as i64,
-            Self::Many(levels) => levels[at] = level as i64,
-            Self::Wide(levels) => levels[at] = level,
-        }
-    }
-
-    fn all(&self, limits: &Limits) -> impl Iterator<Item = i128> {
-        (0..limits.rules().len()).map(|at| self.at(at))
+#[cfg(test)]
+impl Bucket {
+    /// Returns the same as it would be under limits beyond all sense.
+    pub(crate) fn widened(&self, limits: &Limits) -> Self {
+        Self { levels: Levels::Wide(self.levels.all(limits).collect()), last: self.last }
     }
 }

@@ -154,6 +154,13 @@ impl Costs {
         Self::ZERO.with(Dimension::REQUESTS, self.amounts[0])
     }
 
+    /// Returns whether nothing but requests is counted.
+    // Word by word: to compare all at once would wait for what was written in pieces a moment ago.
+    #[inline]
+    pub(crate) fn is_request_only(&self) -> bool {
+        self.amounts[1..].iter().fold(0, |any, amount| any | amount) == 0
+    }
+
     /// Returns the lesser of both in each dimension.
     pub(crate) fn at_most(mut self, other: &Self) -> Self {
         self.amounts.iter_mut().zip(other.amounts).for_each(|(amount, most)| *amount = most.min(*amount));

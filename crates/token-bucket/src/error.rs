@@ -1,10 +1,15 @@
 //! Why a call was not let in.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{
+    error::Error,
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use buttress_core::{Refusal, RefusalKind};
 
-use crate::{Limit, Shortage, Standing};
+use crate::{Limit, Shortage, shortage::Stand};
 
 /// Why a call was not let in. It is in the extensions of the response that refuses.
 #[derive(Clone, Debug)]
@@ -13,7 +18,8 @@ pub struct RateLimited {
     shortage: Option<Shortage>,
     /// Counted with those who wait before it.
     wait: Option<Duration>,
-    standings: Vec<Standing>,
+    /// How the limits stood, where that is not in the shortage.
+    stand: Option<Arc<Stand>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +39,14 @@ pub(crate) enum Reason {
 
 impl RateLimited {
     pub(crate) const fn new(reason: Reason, shortage: Option<Shortage>, wait: Option<Duration>) -> Self {
-        Self { reason, shortage, wait, standings: Vec::new() }
+        Self { reason, shortage, wait, stand: None }
     }
 
-    pub(crate) fn with_standings(mut self, standings: Vec<Standing>) -> Self {
-        self.standings = standings;
+    /// Asks how the limits stand, if that is not known from the shortage.
+    pub(crate) fn or_stand(mut self, stand: impl FnOnce() -> Stand) -> Self {
+        if self.shortage.is_none() {
+            self.stand = Some(Arc::new(stand()));
+        }
         self
     }
 
@@ -81,8 +90,8 @@ impl RateLimited {
         }
     }
 
-    pub(crate) fn standings(&self) -> &[Standing] {
-        &self.standings
+    pub(crate) fn stand(&self) -> Option<&Stand> {
+        self.shortage.as_ref().map(Shortage::stand).or(self.stand.as_deref())
     }
 
     pub(crate) fn wait_for(&self, limit: &Limit) -> Option<Duration> {
@@ -125,7 +134,10 @@ impl Error for RateLimited {}
 
 impl From<&RateLimited> for Refusal {
     fn from(error: &RateLimited) -> Self {
-        let refusal = Self::new(error.kind(), error.to_string());
+        // Of a length that hardly any message has, so that it is written at once.
+        let mut message = String::with_capacity(160);
+        let _ = write!(message, "{error}"); // A String takes all that is written.
+        let refusal = Self::new(error.kind(), message);
         match (error.kind(), error.wait) {
             (RefusalKind::RateLimited, Some(wait)) => refusal.with_retry_after(wait).retryable(),
             (RefusalKind::RateLimited, None) => refusal.retryable(),

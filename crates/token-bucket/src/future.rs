@@ -47,7 +47,7 @@ pub(crate) enum State<S: Service<Req>, Req, P, D> {
     Asking(Box<crate::shared::Asking<S, Req>>, D),
     // Boxed, since a timer is large, and who waits has time.
     Waiting(Pin<Box<Waiting<S, Req>>>, D),
-    Refused(Box<RateLimited>, Fingerprint, D),
+    Refused(RateLimited, Fingerprint, D),
     Done,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Waiting<S, Req> {
 enum Waited<F, E> {
     Called(F, Reservation),
     Failed(E),
-    Refused(Box<RateLimited>),
+    Refused(RateLimited),
 }
 
 // === impl ResponseFuture ===
@@ -92,7 +92,7 @@ impl<S: Service<Req>, M, P, C, E, Req> ResponseFuture<S, M, P, C, E, Req> {
         Self { state: State::Asking(Box::new(asking), desk) }
     }
 
-    pub(crate) const fn refused(why: Box<RateLimited>, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
+    pub(crate) const fn refused(why: RateLimited, key: Fingerprint, desk: Arc<Desk<M, P, C, E>>) -> Self {
         Self { state: State::Refused(why, key, desk) }
     }
 }
@@ -131,8 +131,8 @@ where
                 },
                 StateProj::Refused(why, key, desk) => {
                     debug!(%key, reason = %why, "refused");
-                    let result = desk.refusal.refuse(Refusal::from(&**why));
-                    let result = desk.protocol.refused(result, RateLimited::clone(why));
+                    let result = desk.refusal.refuse(Refusal::from(&*why));
+                    let result = desk.protocol.refused(result, why.clone());
                     this.state.set(State::Done);
                     return Poll::Ready(result);
                 }

@@ -52,6 +52,17 @@ impl LimitsHandle {
         }
     }
 
+    /// Takes `costs` from the buckets of `key` for good, or nothing: as [`reserve`](Self::reserve) does, for what costs no more and no
+    /// less than is known before. It is the cheapest way to decide.
+    ///
+    /// # Errors
+    ///
+    /// Returns which limits are short, and for how long.
+    #[inline]
+    pub fn take(&self, key: Fingerprint, costs: &Costs, now: Instant) -> Result<(), Shortage> {
+        self.limiter.take(&mut owner(key), costs, now).map(drop)
+    }
+
     /// Takes `costs` from the [shared](crate::SharedLimits) buckets of `key`, or nothing, as a call does. Calls that wait for them are
     /// not asked.
     ///
@@ -84,14 +95,14 @@ impl LimitsHandle {
     /// Returns how the limits of a key stand. Those of a key that is not known are full.
     #[must_use]
     pub fn standings(&self, key: Fingerprint, now: Instant) -> Vec<Standing> {
-        self.limiter.standings(owner(key), now)
+        self.limiter.stand(owner(key), now).standings().collect()
     }
 
     /// Returns how the limits of a key stand that comes under the [tier](crate::TokenBucketLayer::tiered) of this number: those of
     /// a key that is not known are full.
     #[must_use]
     pub fn standings_under(&self, tier: usize, key: Fingerprint, now: Instant) -> Vec<Standing> {
-        self.limiter.standings(Owner::new(key, tier), now)
+        self.limiter.stand(Owner::new(key, tier), now).standings().collect()
     }
 
     /// Returns up to `most` of the keys that are known, in no order, and how they stand.

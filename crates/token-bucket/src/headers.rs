@@ -5,53 +5,57 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-use crate::{Dimension, RateLimited, Standing};
+use crate::{Dimension, Limit, Limits, RateLimited, shortage::Stand};
 
 /// Writes `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), and `x-ratelimit-*` as OpenAI does.
 /// `Retry-After` is written by who makes the refusal.
-pub(crate) fn write(headers: &mut HeaderMap, standings: &[Standing], refused: Option<&RateLimited>) {
-    let (mut policy, mut now) = (String::new(), String::new());
-    for (at, standing) in standings.iter().enumerate() {
-        let comma = if at == 0 { "" } else { ", " };
-        // A String takes all that is written.
-        let _ = write!(policy, "{comma}{}", Policy(standing));
-        let _ = write!(now, "{comma}{}", State { standing, refused });
-    }
-    insert(headers, HeaderName::from_static("ratelimit-policy"), policy);
-    insert(headers, HeaderName::from_static("ratelimit"), now);
-    if let Some(requests) = tightest(standings, &[Dimension::REQUESTS]) {
-        let names = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-        openai(headers, names, requests);
-    }
-    let tokens = [Dimension::TOKENS, Dimension::INPUT_TOKENS, Dimension::OUTPUT_TOKENS];
-    if let Some(tokens) = tightest(standings, &tokens) {
-        let names = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
-        openai(headers, names, tokens);
-    }
+pub(crate) fn write(headers: &mut HeaderMap, stand: &Stand, refused: Option<&RateLimited>) {
+    headers.reserve(8);
+    let policy = stand.limits().header(|limits| value(&mut String::new(), Policies(limits)));
+    insert(headers, "ratelimit-policy", policy);
+    // One text for all values: what is written into a header is copied out of it, as long as it is.
+    let mut text = String::with_capacity(256);
+    let now = value(&mut text, States { stand, refused });
+    insert(headers, "ratelimit", now);
+    let mut openai = |[limit, remaining, reset]: [&'static str; 3], dimensions: &[Dimension]| {
+        if let Some((of, level, full_in)) = tightest(stand, dimensions) {
+            headers.insert(limit, HeaderValue::from(of.capacity()));
+            headers.insert(remaining, HeaderValue::from(left(level)));
+            insert(headers, reset, value(&mut text, GoDuration(full_in)));
+        }
+    };
+    openai(
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        &[Dimension::REQUESTS],
+    );
+    openai(
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+        &[Dimension::TOKENS, Dimension::INPUT_TOKENS, Dimension::OUTPUT_TOKENS],
+    );
 }
 
-/// Returns the limit of which the smallest part is left.
-fn tightest<'a>(standings: &'a [Standing], dimensions: &[Dimension]) -> Option<&'a Standing> {
-    let of_kind = standings.iter().filter(|standing| dimensions.contains(&standing.limit.dimension()));
-    of_kind.min_by_key(|standing| (u128::from(left(standing)) << 32) / u128::from(standing.limit.capacity()))
+/// Returns the limit of which the smallest part is left, how much that is, and when it is full.
+fn tightest<'a>(stand: &'a Stand, dimensions: &[Dimension]) -> Option<(&'a Limit, i128, Duration)> {
+    let of_kind = stand.each().filter(|(limit, ..)| dimensions.contains(&limit.dimension()));
+    of_kind.min_by_key(|(limit, level, _)| (u128::from(left(*level)) << 32) / u128::from(limit.capacity()))
 }
 
-fn openai(headers: &mut HeaderMap, [limit, remaining, reset]: [&'static str; 3], standing: &Standing) {
-    headers.insert(limit, HeaderValue::from(standing.limit.capacity()));
-    headers.insert(remaining, HeaderValue::from(left(standing)));
-    insert(headers, HeaderName::from_static(reset), GoDuration(standing.full_in).to_string());
+fn value(text: &mut String, shown: impl fmt::Display) -> Option<HeaderValue> {
+    text.clear();
+    let _ = write!(text, "{shown}"); // A String takes all that is written.
+    HeaderValue::from_str(text).ok()
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
+fn insert(headers: &mut HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+    if let Some(value) = value {
         headers.insert(name, value);
     }
 }
 
-fn left(standing: &Standing) -> u64 {
-    u64::try_from(standing.level.max(0)).unwrap_or(u64::MAX)
+fn left(level: i128) -> u64 {
+    u64::try_from(level.max(0)).unwrap_or(u64::MAX)
 }
 
 /// Whole seconds, rounded up, as a structured field can hold them (RFC 9651, section 3.3.1).
@@ -63,34 +67,42 @@ fn integer(number: u64) -> u64 {
     number.min(999_999_999_999_999)
 }
 
-struct Policy<'a>(&'a Standing);
+struct Policies<'a>(&'a Limits);
 
-impl fmt::Display for Policy<'_> {
+impl fmt::Display for Policies<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = &self.0.limit;
-        write!(f, "\"{}\";q={}", limit.name().as_str(), integer(limit.refill()))?;
-        if limit.dimension() != Dimension::REQUESTS {
-            write!(f, ";qu=\"{}\"", limit.dimension().unit())?;
+        for (at, limit) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}\"{}\";q={}", limit.name().as_str(), integer(limit.refill()))?;
+            if limit.dimension() != Dimension::REQUESTS {
+                write!(f, ";qu=\"{}\"", limit.dimension().unit())?;
+            }
+            write!(f, ";w={}", seconds(limit.period()))?;
         }
-        write!(f, ";w={}", seconds(limit.period()))
+        Ok(())
     }
 }
 
-struct State<'a> {
-    standing: &'a Standing,
+struct States<'a> {
+    stand: &'a Stand,
     refused: Option<&'a RateLimited>,
 }
 
-impl fmt::Display for State<'_> {
+impl fmt::Display for States<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = &self.standing.limit;
-        write!(f, "\"{}\";r={}", limit.name().as_str(), integer(left(self.standing)))?;
-        // `Retry-After` must not be earlier than any `t`: of a refusal, only what it waits for is told.
-        let time = match self.refused {
-            Some(refused) => refused.wait_for(limit),
-            None => Some(self.standing.full_in),
-        };
-        time.map_or(Ok(()), |time| write!(f, ";t={}", seconds(time)))
+        for (at, (limit, level, full_in)) in self.stand.each().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}\"{}\";r={}", limit.name().as_str(), integer(left(level)))?;
+            // `Retry-After` must not be earlier than any `t`: of a refusal, only what it waits for is told.
+            let time = match self.refused {
+                Some(refused) => refused.wait_for(limit),
+                None => Some(full_in),
+            };
+            if let Some(time) = time {
+                write!(f, ";t={}", seconds(time))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,10 +123,14 @@ impl fmt::Display for GoDuration {
         if hours > 0 || minutes > 0 {
             write!(f, "{minutes}m")?;
         }
-        let fraction = format!("{millis:03}");
-        let fraction = fraction.trim_end_matches('0');
-        let point = if fraction.is_empty() { "" } else { "." };
-        write!(f, "{}{point}{fraction}s", seconds % 60)
+        write!(f, "{}", seconds % 60)?;
+        match millis {
+            0 => {}
+            _ if millis % 100 == 0 => write!(f, ".{}", millis / 100)?,
+            _ if millis % 10 == 0 => write!(f, ".{:02}", millis / 10)?,
+            _ => write!(f, ".{millis:03}")?,
+        }
+        f.write_str("s")
     }
 }
 
@@ -127,6 +143,8 @@ mod tests {
         let text = |nanos| GoDuration(Duration::from_nanos(nanos)).to_string();
         let times = [0, 1, 12_000_000, 1_000_000_000, 1_500_000_000, 360_000_000_000, 3_723_500_000_000].map(text);
         assert_eq!(times, ["0s", "1ms", "12ms", "1s", "1.5s", "6m0s", "1h2m3.5s"]);
+        let fractions = [1_050, 1_005, 60_120].map(|millis| text(millis * 1_000_000));
+        assert_eq!(fractions, ["1.05s", "1.005s", "1m0.12s"]);
         assert_eq!(GoDuration(Duration::MAX).to_string(), "5124095576030431h0m16s");
     }
 }

@@ -52,9 +52,10 @@
 //!
 //! A call that passes takes the clock once, and one short lock of one of up to 64 shards; with a key, a hash of it. Nothing is
 //! allocated for a key that is known; a key takes one line of the cache and some ten bytes more of memory, and a box with three
-//! limits or more. A call that ends with what was reserved takes no lock. A call that waits allocates its turn and a timer, and is
-//! woken when it is first: no other one is. A refusal allocates. A call for which Redis is asked boxes its question; one from a
-//! lease does not.
+//! limits or more. A call that ends with what was reserved takes no lock. What costs no more and no less than is known before has
+//! nothing to settle: [`take`](LimitsHandle::take) does without, and so does a layer whose answers [cannot tell](Cover::TELLS).
+//! A call that waits allocates its turn and a timer, and is woken when it is first: no other one is. A refusal allocates what it
+//! tells: twice without HTTP. A call for which Redis is asked boxes its question; one from a lease does not.
 //! `tracing` events: `queued`, `refused`, `no room for the key`; with Redis `redis did not decide`, `decided without redis`.
 //!
 //! # Example
@@ -131,6 +132,7 @@ mod headers;
 mod ip;
 mod keys;
 mod layer;
+mod levels;
 mod limit;
 mod limit_error;
 mod limiter;

@@ -2,15 +2,16 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use buttress_core::Label;
+use http::HeaderValue;
 
-use crate::{Dimension, LimitError, limit_error::Fault};
+use crate::{Dimension, LimitError, levels::gcd, limit_error::Fault};
 
 /// How much is allowed in one [`Dimension`]: a bucket that holds so much, and is refilled without pause.
 ///
@@ -40,9 +41,11 @@ struct Rules {
     rules: Box<[Rule]>,
     /// All levels are within 64 bits, as those of all limits that make sense are.
     narrow: bool,
+    /// What a header says of them, once somebody asks: the same for all keys.
+    header: OnceLock<Option<HeaderValue>>,
     /// The same as a script wants it, once somebody asks.
     #[cfg(feature = "redis")]
-    exact: std::sync::OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
+    exact: OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
 }
 
 /// A limit as the arithmetic wants it: levels are counted in parts of a unit such that every nanosecond brings a whole number of
@@ -215,8 +218,9 @@ impl Limits {
             id,
             rules,
             narrow,
+            header: OnceLock::new(),
             #[cfg(feature = "redis")]
-            exact: std::sync::OnceLock::new(),
+            exact: OnceLock::new(),
         })))
     }
 
@@ -235,6 +239,11 @@ impl Limits {
     pub(crate) fn exact(&self) -> Result<&crate::shared::Exact, crate::ShareError> {
         let exact = self.0.exact.get_or_init(|| crate::shared::Exact::try_new(self.rules()));
         exact.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns what `make` made of these limits the first time.
+    pub(crate) fn header(&self, make: impl FnOnce(&Self) -> Option<HeaderValue>) -> Option<HeaderValue> {
+        self.0.header.get_or_init(|| make(self)).clone()
     }
 
     pub(crate) fn is_narrow(&self) -> bool {
@@ -286,13 +295,6 @@ impl Rule {
         let amount = u128::try_from(amount).unwrap_or(0);
         u64::try_from(amount.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX)
     }
-}
-
-pub(crate) const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::{
     Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
-    shard::{Kept, Shard},
+    shard::{Kept, Locked, Shard},
     slab::Slab,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Limiter {
     pub(crate) rules: RwLock<Rules>,
     /// Counts the changes to the rules.
     pub(crate) version: AtomicU32,
-    pub(crate) shards: Box<[Mutex<Shard>]>,
+    pub(crate) shards: Box<[Locked]>,
     pub(crate) max_per_shard: usize,
     /// What all keys share for which there is no room.
     pub(crate) overflow: Mutex<Kept>,
@@ -89,7 +89,7 @@ impl Limiter {
         Arc::new(Self {
             rules: RwLock::new(Rules { tiers, overrides: HashMap::new() }),
             version: AtomicU32::new(0),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| Locked::default()).collect(),
             max_per_shard: (settings.max_keys / shards).min(Slab::MOST),
             overflow: Mutex::new(overflow),
             queue: settings.queue,
@@ -104,7 +104,8 @@ impl Limiter {
     }
 
     /// Takes `costs`, unless there is too little, or others wait.
-    #[inline]
+    // To hand around what it returns costs more than most of what it does.
+    #[inline(always)]
     pub(crate) fn reserve(&self, owner: Owner, costs: &Costs, now: Instant) -> Result<Grant, Not> {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
@@ -120,7 +121,7 @@ impl Limiter {
     }
 
     /// Takes `costs`, whoever waits, under the tier that the key was last seen under. Leaves in `owner` which that is.
-    #[inline]
+    #[inline(always)] // As above.
     pub(crate) fn take(&self, owner: &mut Owner, costs: &Costs, now: Instant) -> Result<Grant, Shortage> {
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
@@ -241,7 +242,7 @@ impl Limiter {
     pub(crate) fn shard(&self, key: Fingerprint) -> MutexGuard<'_, Shard> {
         // The upper half tells the shard, the lower half the place in it.
         let number = key.upper() as usize & (self.shards.len() - 1);
-        lock(&self.shards[number])
+        lock(&self.shards[number].0)
     }
 
     #[inline]

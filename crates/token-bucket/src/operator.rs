@@ -1,7 +1,7 @@
 //! What an operator does with the buckets.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{PoisonError, atomic::Ordering},
     task::Waker,
 };
 
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::{
     Bucket, Dimension, Fingerprint, Limits, Standing,
     limiter::{Limiter, Owner, Rules, lock},
-    shard::{Kept, Shard},
+    shard::{Kept, Locked},
+    shortage::Stand,
 };
 
 const MOST_OVERRIDES: usize = 65_536;
@@ -70,7 +71,7 @@ impl Limiter {
         let done = f(&mut self.rules.write().unwrap_or_else(PoisonError::into_inner));
         self.version.fetch_add(1, Ordering::Release);
         // Whoever waits may find that there is enough under the new rules.
-        let first = |shard: &Mutex<Shard>| lock(shard).all_first();
+        let first = |shard: &Locked| lock(&shard.0).all_first();
         self.shards.iter().flat_map(first).for_each(Waker::wake);
         done
     }
@@ -118,20 +119,20 @@ impl Limiter {
     }
 
     /// Returns how the limits of a key stand; those of a key that is not known are all full.
-    pub(crate) fn standings(&self, owner: Owner, now: Instant) -> Vec<Standing> {
+    pub(crate) fn stand(&self, owner: Owner, now: Instant) -> Stand {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
         match shard.kept.get_mut(owner.key) {
-            Some(kept) => kept.bucket.standings(&kept.limits, now).collect(),
+            Some(kept) => kept.bucket.stand(&kept.limits, now),
             // A key for which there is no room takes from what all such keys share.
             None if full => {
                 let kept = &mut *lock(&self.overflow);
-                kept.bucket.standings(&kept.limits, now).collect()
+                kept.bucket.stand(&kept.limits, now)
             }
             None => {
                 let limits = self.limits_of(owner);
-                Bucket::full(&limits, now).standings(&limits, now).collect()
+                Bucket::full(&limits, now).stand(&limits, now)
             }
         }
     }
@@ -140,7 +141,7 @@ impl Limiter {
         let now = self.nanos(now);
         let mut all = Vec::new();
         for shard in &self.shards {
-            let mut shard = lock(shard);
+            let mut shard = lock(&shard.0);
             let standing = |kept: &mut Kept| (kept.key, kept.bucket.standings(&kept.limits, now).collect());
             all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
         }
@@ -149,13 +150,13 @@ impl Limiter {
 
     pub(crate) fn sweep(&self, now: Instant) -> usize {
         let now = self.nanos(now);
-        let swept = self.shards.iter().map(|shard| lock(shard).sweep(now)).sum();
+        let swept = self.shards.iter().map(|shard| lock(&shard.0).sweep(now)).sum();
         self.evicted.fetch_add(swept as u64, Ordering::Relaxed);
         swept
     }
 
     pub(crate) fn keys(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).kept.len()).sum()
+        self.shards.iter().map(|shard| lock(&shard.0).kept.len()).sum()
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -23,6 +23,10 @@ pub trait Cover<Res, Err> {
     /// An answer that keeps its reservation.
     type Response;
 
+    /// Whether an answer can tell what its call has cost. If none can, a call that costs what it has taken in any case gets a
+    /// reservation that there is nothing to settle of, which is cheaper.
+    const TELLS: bool = true;
+
     /// Lets `result` keep the reservation of its call until it is known what it has cost.
     ///
     /// # Errors
@@ -54,6 +58,9 @@ pub struct PlainProtocol<U = Untold> {
 
 /// Says what an answer without HTTP has cost. Any `Fn(&Res) -> Option<Usage>` does.
 pub trait TellUsage<Res> {
+    /// Whether any answer tells.
+    const TELLS: bool = true;
+
     /// Returns what was used for `answer`, where that is known.
     fn usage(&self, answer: &Res) -> Option<Usage>;
 }
@@ -82,21 +89,23 @@ impl<B: Body, E> Cover<Response<B>, E> for HttpProtocol {
             }
         };
         let now = Instant::now();
-        if self.announce {
-            let standings = reservation.limiter().standings(reservation.taken().owner, now);
-            headers::write(response.headers_mut(), &standings, None);
+        if let Some(limiter) = reservation.limiter().filter(|_| self.announce) {
+            let stand = limiter.stand(reservation.taken().owner, now);
+            headers::write(response.headers_mut(), &stand, None);
         }
         let report = response.extensions().get::<AnswerReport>().cloned();
         let failed = !response.status().is_success();
         let told = response.extensions().get::<Headroom>().filter(|_| self.heed);
-        let heed = told.map(|headroom| Box::new(Heed::begin(*headroom, &reservation, now)));
+        let heed = told.and_then(|headroom| Heed::begin(*headroom, &reservation, now)).map(Box::new);
         Ok(response
             .map(|body| ResponseBody::new(body, Ending { reservation: Some(reservation), report, failed, heed }, now)))
     }
 
     fn refused(&self, result: Result<Response<B>, E>, why: RateLimited) -> Result<Self::Response, E> {
         let mut response = result?;
-        headers::write(response.headers_mut(), why.standings(), Some(&why));
+        if let Some(stand) = why.stand() {
+            headers::write(response.headers_mut(), stand, Some(&why));
+        }
         response.extensions_mut().insert(why);
         Ok(response.map(ResponseBody::unlimited))
     }
@@ -115,6 +124,8 @@ where
     U: TellUsage<Res>,
 {
     type Response = Res;
+
+    const TELLS: bool = U::TELLS;
 
     #[inline]
     fn cover(&self, result: Result<Res, Err>, reservation: Reservation) -> Result<Res, Err> {
@@ -145,6 +156,8 @@ where
 }
 
 impl<Res> TellUsage<Res> for Untold {
+    const TELLS: bool = false;
+
     fn usage(&self, _: &Res) -> Option<Usage> {
         None
     }

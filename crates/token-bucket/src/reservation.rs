@@ -14,7 +14,7 @@ use crate::{
 /// [what is charged](Settling::dropped) for calls that were given up.
 #[must_use = "a reservation that is dropped at once is settled at once"]
 pub struct Reservation {
-    /// Nothing once it is settled. What keeps a reservation so takes it out and leaves the rest where it is, unread.
+    /// Nothing once it is settled, or where nothing is to be settled: to count a reference costs as much as the lock does. What keeps a reservation so takes it out and leaves the rest where it is, unread.
     limiter: Option<Arc<Limiter>>,
     taken: Taken,
 }
@@ -51,6 +51,12 @@ impl Reservation {
     #[inline]
     pub(crate) const fn new(limiter: Arc<Limiter>, taken: Taken) -> Self {
         Self { limiter: Some(limiter), taken }
+    }
+
+    /// Creates the reservation of a call that costs what it has taken, however it ends.
+    #[inline]
+    pub(crate) const fn kept(taken: Taken) -> Self {
+        Self { limiter: None, taken }
     }
 
     /// Returns what was taken.
@@ -108,8 +114,9 @@ impl Reservation {
     }
 
     fn settle_by(&mut self, actual: impl FnOnce(&Settling, &Costs) -> Costs, now: impl FnOnce() -> Instant) {
+        let Some(limiter) = &self.limiter else { return };
         // If this panics, it is given up when it is dropped.
-        let actual = actual(&self.limiter().settling, &self.taken.costs);
+        let actual = actual(&limiter.settling, &self.taken.costs);
         let Some(limiter) = self.limiter.take() else { return };
         if actual != self.taken.costs {
             let first = limiter.settle(&self.taken, &actual, now());
@@ -124,8 +131,8 @@ impl Reservation {
         self.settle_by(|settling, reserved| settling.dropped.of(reserved, None), Instant::now);
     }
 
-    pub(crate) fn limiter(&self) -> &Arc<Limiter> {
-        self.limiter.as_ref().expect("whoever settles it gives it away")
+    pub(crate) const fn limiter(&self) -> Option<&Arc<Limiter>> {
+        self.limiter.as_ref()
     }
 
     pub(crate) const fn taken(&self) -> &Taken {
@@ -189,6 +196,13 @@ impl Default for Settling {
 }
 
 impl Settling {
+    /// Returns whether a call that takes `costs` has cost them however it ends, unless it tells.
+    #[inline]
+    pub(crate) fn keeps(&self, costs: &Costs) -> bool {
+        let whole = |charge| matches!(charge, Charge::InFull | Charge::Request);
+        whole(self.failed) && whole(self.dropped) && costs.is_request_only()
+    }
+
     /// Sets what is charged for a call that failed, by an error or by its status, and did not tell its usage.
     #[must_use]
     pub const fn failed(mut self, charge: Charge) -> Self {

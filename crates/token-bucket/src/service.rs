@@ -66,8 +66,13 @@ where
         }
         match desk.limiter.reserve(owner, &costs, now) {
             Ok(grant) => {
+                let taken = Taken::new(owner, costs, grant);
                 // Before the call, so that a panic in it settles it.
-                let reservation = Reservation::new(Arc::clone(&desk.limiter), Taken::new(owner, costs, grant));
+                let reservation = if !P::TELLS && desk.limiter.settling.keeps(&costs) {
+                    Reservation::kept(taken)
+                } else {
+                    Reservation::new(Arc::clone(&desk.limiter), taken)
+                };
                 ResponseFuture::called(self.inner.call(request), reservation, desk.protocol.clone())
             }
             Err(not) => self.wait(request, owner, costs, not, now),
@@ -77,7 +82,9 @@ where
 
 impl<S: Clone, M, P, C, E> TokenBucket<S, M, P, C, E> {
     /// Calls if it is known here that there is enough, and asks Redis if nothing is known.
+    // Apart, so that who shares nothing does not make room for it.
     #[cfg(feature = "redis")]
+    #[inline(never)]
     fn call_shared<Req>(
         &mut self,
         request: Req,

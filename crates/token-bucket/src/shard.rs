@@ -3,21 +3,29 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Mutex,
     task::Waker,
 };
 
 use crate::{Bucket, Costs, Fingerprint, Limits, Shortage, queue::Line, slab::Slab};
 
-/// The buckets of some keys, under one lock.
+/// A lock and what is under it, apart from those of others: what one thread does slows no other one down.
 #[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Locked(pub(crate) Mutex<Shard>);
+
+/// The buckets of some keys, under one lock.
+// In this order, so that a decision finds the lock and where the buckets are in one line of the cache.
+#[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Shard {
     pub(crate) kept: Slab,
+    /// So many new keys may come before full buckets are looked for again: there were few.
+    skip: usize,
     pub(crate) lines: HashMap<Fingerprint, Line, BuildHasherDefault<AsItIs>>,
     /// What is known here of levels that are kept elsewhere: of some of the keys above, and of no others.
     #[cfg(feature = "redis")]
     pub(crate) near: HashMap<Fingerprint, crate::shared::Near, BuildHasherDefault<AsItIs>>,
-    /// So many new keys may come before full buckets are looked for again: there were few.
-    skip: usize,
 }
 
 /// The buckets of one key: one line of the cache.
@@ -140,5 +148,11 @@ mod tests {
     #[test]
     fn a_key_takes_a_line_of_the_cache() {
         assert_eq!((size_of::<Kept>(), align_of::<Kept>()), (64, 64));
+    }
+
+    #[test]
+    fn a_lock_and_the_way_to_the_buckets_take_another() {
+        let lock = size_of::<Mutex<()>>().next_multiple_of(8);
+        assert!(lock + std::mem::offset_of!(Shard, lines) <= 64 && align_of::<Locked>() == 64);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Limit, Limits, limit::Rule};
+use crate::{Limit, Limits, Standing, limit::Rule};
 
 /// Why costs cannot be taken from a [`Bucket`](crate::Bucket).
 ///
@@ -12,7 +12,7 @@ pub struct Shortage(Arc<Short>);
 
 #[derive(Debug)]
 struct Short {
-    limits: Limits,
+    stand: Stand,
     /// One bit for each limit that was short.
     short: u8,
     /// The wait in nanoseconds, or `None` for ever.
@@ -20,14 +20,22 @@ struct Short {
     waits: [u64; Limits::MOST],
 }
 
+/// How all limits of a key stood at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Stand {
+    limits: Limits,
+    levels: [i128; Limits::MOST],
+}
+
 // === impl Shortage ===
 
 impl Shortage {
     #[cold]
     pub(crate) fn new(limits: &Limits, levels: impl Iterator<Item = i128>, need: impl Fn(&Rule) -> i128) -> Self {
-        let mut shortage = Short { limits: limits.clone(), short: 0, wait: Some(0), waits: [0; Limits::MOST] };
-        for (at, (level, rule)) in levels.zip(limits.rules()).enumerate() {
-            let need = need(rule);
+        let stand = Stand::new(limits, levels);
+        let mut shortage = Short { stand, short: 0, wait: Some(0), waits: [0; Limits::MOST] };
+        for (at, rule) in limits.rules().iter().enumerate() {
+            let (level, need) = (shortage.stand.levels[at], need(rule));
             if need > rule.capacity {
                 // Told at once, and told of this limit alone: no other one is worth waiting for.
                 let never = shortage.wait.is_none();
@@ -46,7 +54,7 @@ impl Shortage {
 
     /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
     pub fn limits(&self) -> impl Iterator<Item = &Limit> {
-        self.0.limits.iter().enumerate().filter(|(at, _)| self.0.short & 1 << at != 0).map(|(_, limit)| limit)
+        self.0.stand.limits.iter().enumerate().filter(|(at, _)| self.0.short & 1 << at != 0).map(|(_, limit)| limit)
     }
 
     /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
@@ -68,9 +76,39 @@ impl Shortage {
         self.limits().any(Limit::is_quota)
     }
 
+    /// Returns how all limits stood.
+    pub(crate) fn stand(&self) -> &Stand {
+        &self.0.stand
+    }
+
     /// Returns how long the wait for one limit alone would be, if it was short.
     pub(crate) fn wait_for(&self, name: &buttress_core::Label) -> Option<Duration> {
-        let at = self.0.limits.iter().position(|limit| limit.name() == name)?;
+        let at = self.0.stand.limits.iter().position(|limit| limit.name() == name)?;
         (self.0.short & 1 << at != 0 && self.0.wait.is_some()).then(|| Duration::from_nanos(self.0.waits[at]))
+    }
+}
+
+// === impl Stand ===
+
+impl Stand {
+    pub(crate) fn new(limits: &Limits, from: impl Iterator<Item = i128>) -> Self {
+        let mut levels = [0; Limits::MOST];
+        levels.iter_mut().zip(from).for_each(|(level, from)| *level = from);
+        Self { limits: limits.clone(), levels }
+    }
+
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Returns each limit, how many whole units are left of it, and after which time it is full.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&Limit, i128, Duration)> {
+        self.levels.iter().zip(self.limits.rules()).map(|(level, rule)| {
+            (&rule.limit, rule.units(*level), Duration::from_nanos(rule.time_for(rule.capacity - level)))
+        })
+    }
+
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
+        self.each().map(|(limit, level, full_in)| Standing { limit: limit.clone(), level, full_in })
     }
 }

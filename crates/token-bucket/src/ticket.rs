@@ -63,7 +63,7 @@ impl Wish {
     /// # Errors
     ///
     /// Says why there is none.
-    pub(crate) fn enter(self, limiter: &Arc<Limiter>, not: Not, now: Instant) -> Result<Ticket, Box<RateLimited>> {
+    pub(crate) fn enter(self, limiter: &Arc<Limiter>, not: Not, now: Instant) -> Result<Ticket, RateLimited> {
         let Self { owner, costs, flow, deadline, .. } = self;
         let shortage = match not {
             Not::Short(shortage) => Some(shortage),
@@ -145,8 +145,8 @@ pub(crate) fn refused(
     shortage: Option<Shortage>,
     wait: Option<Duration>,
     now: Instant,
-) -> Box<RateLimited> {
-    Box::new(RateLimited::new(reason, shortage, wait).with_standings(limiter.standings(owner, now)))
+) -> RateLimited {
+    RateLimited::new(reason, shortage, wait).or_stand(|| limiter.stand(owner, now))
 }
 
 // === impl Ticket ===
@@ -259,7 +259,7 @@ impl Ticket {
     }
 
     /// Says why the call was not let in after all.
-    pub(crate) fn refused(&self, shortage: Option<Shortage>, now: Instant) -> Box<RateLimited> {
+    pub(crate) fn refused(&self, shortage: Option<Shortage>, now: Instant) -> RateLimited {
         let short = shortage.or_else(|| self.limiter.shortage(self.owner, &self.costs, now));
         let wait = short.as_ref().and_then(Shortage::wait);
         refused(&self.limiter, self.owner, Reason::Late, short, wait, now)

@@ -108,7 +108,7 @@ impl Limiter {
         store.epoch.fetch_add(1, Ordering::AcqRel);
         let now = self.nanos(now);
         for shard in &self.shards {
-            for (key, near) in &mut lock(shard).near {
+            for (key, near) in &mut lock(&shard.0).near {
                 let Some(mut spent) = near.spent.take() else { continue };
                 if let Ok(exact) = spent.limits.exact() {
                     let missing = spent.bucket.missing(&spent.limits, now);

@@ -3,10 +3,7 @@
 use buttress_redis::{lua_exact, lua_exact_product};
 
 use super::error::{Fault, ShareError};
-use crate::{
-    Costs, Limits,
-    limit::{Rule, gcd},
-};
+use crate::{Costs, Limits, levels::gcd, limit::Rule};
 
 /// Limits in numbers that a script computes exactly.
 #[derive(Clone, Debug)]

@@ -58,6 +58,8 @@ impl Limiter {
     }
 
     /// Takes by what is known here, and charges it to Redis in the background.
+    // Apart, so that who shares nothing does not make room for it.
+    #[inline(never)]
     pub(crate) fn take_here(
         &self,
         store: &Store,
@@ -137,13 +139,14 @@ pub(crate) async fn reserve(
         },
     };
     let now = Instant::now();
+    let refuse = |reason, shortage: Option<Shortage>| {
+        let wait = shortage.as_ref().and_then(Shortage::wait);
+        Err(Box::new(refused(limiter, owner, reason, shortage, wait, now)))
+    };
     match outcome {
         Ok(taken) => Ok(Reservation::new(Arc::clone(limiter), taken)),
-        Err(Not::Short(shortage)) => {
-            let wait = shortage.wait();
-            Err(refused(limiter, owner, Reason::Short, Some(shortage), wait, now))
-        }
-        Err(Not::Behind) => Err(refused(limiter, owner, Reason::Short, None, None, now)),
-        Err(Not::Away) => Err(refused(limiter, owner, Reason::Away, None, None, now)),
+        Err(Not::Short(shortage)) => refuse(Reason::Short, Some(shortage)),
+        Err(Not::Behind) => refuse(Reason::Short, None),
+        Err(Not::Away) => refuse(Reason::Away, None),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use buttress_core::{Headroom, Measure, Payload, Room};
-use buttress_token_bucket::{ByApiKey, Costs, Dimension, TokenBucketLayer};
+use buttress_core::{Headroom, Measure, Payload, Refusal, Room};
+use buttress_token_bucket::{ByApiKey, Charge, Costs, Dimension, Settling, TokenBucketLayer};
 use http::Request;
 use tokio::time::Instant;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{MINUTE, ask, both, ends, estimate, from, left, left_of, over_probe, requests, send, tokens};
 
@@ -26,6 +27,40 @@ async fn keys_are_listed_up_to_a_number_and_can_be_reset() {
     assert_eq!(left_of(&handle, b), [5]);
     handle.reset(handle.fingerprint("unknown"), now);
     assert_eq!(handle.keys(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_for_good_is_taken_whole_or_not_at_all() {
+    let handle = TokenBucketLayer::new(both(60, 600)).handle();
+    let (key, now) = (handle.fingerprint("a"), Instant::now());
+    handle.take(key, &Costs::tokens(500, 0), now).expect("there is enough");
+    assert_eq!(left_of(&handle, key), [59, 100]);
+    let short = handle.take(key, &Costs::tokens(101, 0), now).expect_err("there is not");
+    assert_eq!(short.wait(), Some(Duration::from_millis(100)));
+    assert_eq!(left_of(&handle, key), [59, 100]);
+    handle.take(key, &Costs::tokens(101, 0), now + Duration::from_millis(100)).expect("it has come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_cannot_tell_is_charged_as_it_is_set_up_however_it_ends() {
+    for (settling, costs, after_failure, after_drop) in [
+        (Settling::default(), Costs::request(), 9, 8),
+        (Settling::default().failed(Charge::Nothing), Costs::request(), 10, 9),
+        (Settling::default().dropped(Charge::Nothing), Costs::request(), 9, 9),
+        (Settling::default().dropped(Charge::Nothing), Costs::tokens(7, 7), 9, 9),
+    ] {
+        let layer = TokenBucketLayer::new(requests(10)).settling(settling);
+        let handle = layer.handle();
+        let layer = layer.estimate(move |_: &bool| costs).plain(|_: Refusal| -> Result<(), ()> { Err(()) });
+        let service = layer
+            .layer(service_fn(|fails: bool| async move { if fails { Err(()) } else { std::future::pending().await } }));
+        service.clone().oneshot(true).await.expect_err("it fails");
+        assert_eq!(left(&handle), [after_failure]);
+        let mut hangs = tokio_test::task::spawn(service.oneshot(false));
+        assert!(hangs.poll().is_pending());
+        drop(hangs);
+        assert_eq!(left(&handle), [after_drop]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
