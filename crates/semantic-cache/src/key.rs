@@ -44,13 +44,7 @@ impl Hash for Key {
 impl fmt::Display for Key {
     /// Writes all of it, in hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // It is a part of each name in Redis: at once, at a fraction of the cost of `write!` for each byte.
-        let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        write_hex(&self.0, f)
     }
 }
 
@@ -80,6 +74,13 @@ impl fmt::Display for NoKey {
 impl error::Error for NoKey {}
 
 // === impl Scope ===
+
+impl fmt::Display for Scope {
+    /// Writes all of it, in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
 
 impl Scope {
     /// Returns its bytes.
@@ -193,6 +194,16 @@ macro_rules! told {
 
 #[cfg(feature = "redis")]
 told!(Key, Scope, Mark);
+
+/// Writes bytes that are a part of each name in Redis: at once, at a fraction of the cost of `write!` for each.
+fn write_hex(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+}
 
 #[cfg(test)]
 mod tests {

@@ -428,23 +428,6 @@ fn a_fault_in_the_cache_is_told_with_its_key_and_what_is_allowed() {
         ),
         ("[cache.semantic]\nmax_entries = 0\n", "cache.semantic.max_entries"),
         (
-            "[cache.semantic]\nsearch = \"local\"\n",
-            "cache.semantic.search: unknown variant `local`, expected `memory` or `redis`",
-        ),
-        (
-            "[cache.semantic]\nsearch = \"redis\"\n",
-            "cache.semantic.search: `redis` means nothing without `cache.redis`, allowed is `memory`",
-        ),
-        (
-            "[cache]\nmode = \"semantic\"\nredis = { url = \"redis://localhost\", secret_env = \"SECRET\" }\n\
-             [cache.semantic]\nsearch = \"redis\"\n",
-            "cache.semantic.search: `redis` cannot be with `cache.redis.secret_env`",
-        ),
-        (
-            "[cache.semantic]\nmax_shared_entries = 5\n",
-            "cache.semantic.max_shared_entries: means nothing without search = \"redis\"",
-        ),
-        (
             "[cache.semantic]\npolicy = \"threshold\"\nstate_file = \"x\"\n",
             "cache.semantic.state_file: means nothing with",
         ),
@@ -474,6 +457,32 @@ fn a_fault_in_the_cache_is_told_with_its_key_and_what_is_allowed() {
         let error = error(&format!("{text}{TARGET}"));
         assert!(error.contains(says), "{text}: {error}");
         assert!(!error.contains("sk-proj-1"), "{error}");
+    }
+}
+
+#[test]
+fn a_fault_in_where_questions_are_searched_for_is_told_with_its_key_and_what_is_allowed() {
+    for (cache, says) in [
+        (
+            "[cache.semantic]\nsearch = \"local\"\n",
+            "cache.semantic.search: unknown variant `local`, expected `memory` or `redis`",
+        ),
+        (
+            "[cache.semantic]\nsearch = \"redis\"\n",
+            "cache.semantic.search: `redis` means nothing without `cache.redis`, allowed is `memory`",
+        ),
+        (
+            "[cache]\nmode = \"semantic\"\nredis = { url = \"redis://localhost\", secret_env = \"SECRET\" }\n\
+             [cache.semantic]\nsearch = \"redis\"\n",
+            "cache.semantic.search: `redis` cannot be with `cache.redis.secret_env`",
+        ),
+        (
+            "[cache.semantic]\nmax_shared_entries = 5\n",
+            "cache.semantic.max_shared_entries: means nothing without search = \"redis\"",
+        ),
+    ] {
+        let error = error(&format!("{cache}{TARGET}"));
+        assert!(error.contains(says), "{cache}: {error}");
     }
 }
 

@@ -46,7 +46,7 @@ impl Places {
     }
 
     fn of_scope(&self, kind: &str, scope: &Scope, space: &Fingerprint) -> String {
-        self.namespace.key(kind, self.name.as_str(), &format!("{}/{space}", hex(scope.as_bytes())))
+        self.namespace.key(kind, self.name.as_str(), &format!("{scope}/{space}"))
     }
 
     /// What an answer is bound to: where it is, within what it answers, and whose it is.
