@@ -1,9 +1,6 @@
 //! One simulated region that is a process of its own, so that it can be stopped and killed as processes are.
 
-use std::{
-    io::{BufRead as _, stdin},
-    time::Duration,
-};
+use std::{io::stdin, time::Duration};
 
 use buttress_sim::{Fault, Simulator};
 use clap::Parser;
