@@ -326,7 +326,8 @@ async fn an_operator_has_it_forget_by_key_tag_tenant_caller_model_and_everything
     let off = Bench::start("").await;
     let (status, text) = off.forget(json!({"everything": true})).await;
     assert!(status == 409 && text.contains("nothing is cached"), "{status} {text}");
-    assert_eq!(off.tell("GET", "/metrics", "").await, (200, String::new()));
+    let (status, page) = off.tell("GET", "/metrics", "").await;
+    assert!(status == 200 && page.contains("gateway_level_") && !page.contains("gateway_cache_"), "{status} {page}");
 }
 
 /// The SHA-256 of "sk-stranger".
