@@ -74,7 +74,7 @@ impl<'a> Candidates<'a> {
         // Nobody knows when one that has as much as it may be asked has been answered.
         let soon = self.now.at.checked_add(Walk::GUESS);
         let at = |member: &Arc<Member>| match member.standing(self.now.at) {
-            Standing::Out(_) | Standing::Up(_) if member.is_congested() => soon,
+            Standing::Out(_) | Standing::Up(_) if member.is_congested(self.now.at) => soon,
             Standing::Parked(at) | Standing::Out(at) => Some(at),
             Standing::Up(share) if self.wish.spares(share) => share.scarce,
             Standing::Up(_) | Standing::Drained => None,
@@ -101,7 +101,7 @@ impl<'a> Candidates<'a> {
         match member.standing(self.now.at) {
             Standing::Up(share) if !self.wish.spares(share) && self.is_open(member, domains) => {
                 // One that was out is not asked for more than it is seen to take, whatever the others are.
-                (!member.is_congested()).then_some(Up { member, share })
+                member.has_room(share.most).then_some(Up { member, share })
             }
             _ => None,
         }

@@ -203,7 +203,9 @@ impl<'a> Choice<'a> {
         let now = self.among.now.at;
         let open = self.among.fleet.members().iter().filter(|member| self.among.is_open(member, Domains::Any));
         let out = open.filter_map(|member| match member.standing(now) {
-            Standing::Out(at) if !member.is_congested() => Some((tried(member.target().failure_domain()), at, member)),
+            Standing::Out(at) if !member.is_congested(now) => {
+                Some((tried(member.target().failure_domain()), at, member))
+            }
             _ => None,
         });
         let (_, _, member) = out.min_by_key(|(tried, at, _)| (*tried, *at))?;

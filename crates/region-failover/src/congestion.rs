@@ -44,9 +44,9 @@ impl Congestion {
         Self { most: Self::FIRST, threshold, answered: 0, lost: now, answers: false }
     }
 
-    /// Returns whether one more may be sent where so many wait.
-    pub(crate) const fn takes(self, unanswered: u32) -> bool {
-        unanswered < self.most
+    /// Returns how many may wait.
+    pub(crate) const fn most(self) -> u32 {
+        self.most
     }
 
     /// Returns whether nothing was lost for so long that what is under way need not be counted any more: twice as long as it takes
@@ -99,15 +99,11 @@ mod tests {
     const TIMEOUT: Class = Class::transport(TransportErrorKind::Timeout);
     const S: Duration = Duration::from_secs(1);
 
-    fn most(congestion: Congestion) -> u32 {
-        (0..).take_while(|unanswered| congestion.takes(*unanswered)).count() as u32
-    }
-
     /// Notes that all that may wait were answered.
     fn round(congestion: &mut Congestion, now: Instant) -> u32 {
-        let unanswered = most(*congestion);
+        let unanswered = congestion.most();
         (0..unanswered).for_each(|_| congestion.note(Class::SUCCESS, now, unanswered, now));
-        most(*congestion)
+        congestion.most()
     }
 
     #[test]
@@ -118,7 +114,7 @@ mod tests {
         for class in [TIMEOUT, Class::status(StatusCode::TOO_MANY_REQUESTS)] {
             let mut congestion = congestion;
             congestion.note(class, now, 13, now);
-            assert_eq!(most(congestion), 1);
+            assert_eq!(congestion.most(), 1);
             assert_eq!([(); 5].map(|()| round(&mut congestion, now)), [2, 4, 6, 7, 8]);
         }
     }
@@ -128,10 +124,10 @@ mod tests {
         let now = Instant::now();
         let mut congestion = Congestion::new(TIMEOUT, 100, now + S);
         congestion.note(TIMEOUT, now, 100, now + S);
-        assert_eq!(most(congestion), 10);
+        assert_eq!(congestion.most(), 10);
         for second in 2..5 {
             congestion.note(TIMEOUT, now + S * second, 10, now + S * second);
-            assert_eq!(most(congestion), 1);
+            assert_eq!(congestion.most(), 1);
         }
         let now = now + S * 5;
         assert_eq!(
@@ -146,7 +142,7 @@ mod tests {
         let now = Instant::now();
         let mut congestion = Congestion::new(TIMEOUT, 100, now);
         congestion.note(Class::SUCCESS, now, 4, now);
-        assert_eq!(most(congestion), 10);
+        assert_eq!(congestion.most(), 10);
     }
 
     #[test]
@@ -155,7 +151,7 @@ mod tests {
         for class in [Class::status(StatusCode::SERVICE_UNAVAILABLE), Class::transport(TransportErrorKind::Connect)] {
             let mut congestion = Congestion::new(class, 4, now);
             congestion.note(class, now, 10, now);
-            assert_eq!(most(congestion), 10);
+            assert_eq!(congestion.most(), 10);
             assert_eq!(
                 [(); 4].map(|()| round(&mut congestion, now)),
                 [20, 40, 80, 160],
@@ -180,8 +176,8 @@ mod tests {
         let mut congestion =
             Congestion { most: u32::MAX, answered: u32::MAX, ..Congestion::new(TIMEOUT, u32::MAX, now) };
         congestion.note(Class::SUCCESS, now, u32::MAX, now);
-        assert!(congestion.takes(u32::MAX - 1) && !congestion.takes(u32::MAX));
+        assert_eq!(congestion.most(), u32::MAX);
         congestion.note(TIMEOUT, now, 0, now);
-        assert_eq!((most(congestion), congestion.threshold), (1, 2));
+        assert_eq!((congestion.most(), congestion.threshold), (1, 2));
     }
 }

@@ -117,7 +117,7 @@ impl Member {
     #[inline]
     pub(crate) fn standing(&self, now: Instant) -> Standing {
         match self.known.glance.score() {
-            Some(score) => Standing::Up(Share { score, ease: 1.0, scarce: None }),
+            Some(score) => Standing::Up(Share { score, ease: 1.0, scarce: None, most: u32::MAX }),
             None => self.vitals().standing(&self.policy, now),
         }
     }
@@ -131,12 +131,16 @@ impl Member {
         }
     }
 
-    /// Returns whether the target was out of late, and has as much as it may be asked after that. Of several that look at the same
-    /// time, each may be the one more.
+    /// Returns whether the target was out of late, and has as much as it may be asked after that.
+    pub(crate) fn is_congested(&self, now: Instant) -> bool {
+        self.known.glance.score().is_none() && !self.has_room(self.vitals().most(&self.policy, now))
+    }
+
+    /// Returns whether fewer than `most` requests wait there for their answer to begin. Of several that look at the same time, each
+    /// may be the one more.
     #[inline]
-    pub(crate) fn is_congested(&self) -> bool {
-        let glance = &self.known.glance;
-        glance.score().is_none() && self.vitals().is_congested(glance.under_way.unanswered())
+    pub(crate) fn has_room(&self, most: u32) -> bool {
+        self.known.glance.under_way.unanswered() < most
     }
 
     /// Returns how the target stands, and the part of its requests of late that failed, where enough is known.

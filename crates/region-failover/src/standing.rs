@@ -25,6 +25,8 @@ pub(crate) struct Share {
     pub(crate) ease: f64,
     /// There is little left there until then.
     pub(crate) scarce: Option<Instant>,
+    /// How many requests may wait there for their answer to begin.
+    pub(crate) most: u32,
 }
 
 // === impl Share ===

@@ -201,7 +201,7 @@ impl Vitals {
         let scarce = self.scarce.filter(|until| now < *until);
         let less = |is: bool| if is { Self::LESS } else { 1.0 };
         let ease = self.health.ease(policy, now) * less(scarce.is_some()) * less(self.outlier);
-        Share { score: self.health.score(), ease, scarce }
+        Share { score: self.health.score(), ease, scarce, most: self.most(policy, now) }
     }
 
     /// Notes what an attempt came to that began at `begun`, if the target is out, or was of late. So many waited, it among them.
@@ -212,14 +212,16 @@ impl Vitals {
         }
         let congestion = self.congestion.get_or_insert_with(|| Congestion::new(class, unanswered, now));
         congestion.note(class, begun, unanswered, now);
-        if self.health.is_settled() && congestion.is_over(policy, now) {
+        if self.most(policy, now) == u32::MAX {
             self.congestion = None;
         }
     }
 
-    /// Returns whether it has as much as it may be asked, where so many wait for their answer to begin.
-    pub(crate) fn is_congested(&self, unanswered: u32) -> bool {
-        self.congestion.is_some_and(|congestion| !congestion.takes(unanswered))
+    /// Returns how many requests may wait there for their answer to begin.
+    pub(crate) fn most(&self, policy: &HealthPolicy, now: Instant) -> u32 {
+        // Time alone ends it: nobody need have asked meanwhile.
+        let is_over = |known: &Congestion| known.is_over(policy, now) && self.health.ease(policy, now) >= 1.0;
+        self.congestion.filter(|known| !is_over(known)).map_or(u32::MAX, Congestion::most)
     }
 
     /// Returns whether it serves. As [`standing`](Self::standing) has it, at a lower price.

@@ -14,7 +14,7 @@ fn ended(class: Class, model: Option<&Label>, ms: u64) -> Ended<'_> {
 }
 
 const fn up(score: f64, ease: f64) -> Standing {
-    Standing::Up(Share { score, ease, scarce: None })
+    Standing::Up(Share { score, ease, scarce: None, most: u32::MAX })
 }
 
 fn cost(member: &Member, factor: f64, now: Instant) -> f64 {
@@ -135,7 +135,8 @@ fn what_a_target_says_that_it_has_left_counts_until_it_returns() {
     };
     let room = |left, secs| Headroom::default().with(Room::new(left, Some(1000), Duration::from_secs(secs)));
     answered(Some(room(19, 30)));
-    let scarce = Standing::Up(Share { score: 1.0, ease: 0.1, scarce: Some(now + Duration::from_secs(30)) });
+    let scarce =
+        Standing::Up(Share { score: 1.0, ease: 0.1, scarce: Some(now + Duration::from_secs(30)), most: u32::MAX });
     assert_eq!(member.standing(now), scarce, "less than 2 % is little");
     assert_eq!(member.standing(now + Duration::from_secs(30)), up(1.0, 1.0));
     answered(None);

@@ -173,3 +173,23 @@ async fn no_place_at_a_target_that_is_out_goes_beyond_what_it_says_that_it_can_t
     let pending = calls.iter_mut().filter_map(|call| call.poll().is_pending().then_some(())).count();
     assert_eq!((pending, handle.calls()), (2, 3), "it has room for two");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_after_an_outage_a_target_takes_as_many_at_once_as_ever() {
+    let ward = Arc::new(Ward::default());
+    let mut service = ill("east").layer(upstream(&ward));
+    assert_eq!(status(&send(&mut service, get()).await), 500, "it is out");
+    ward.well.store(true, Ordering::Relaxed);
+    sleep(ms(10_000)).await;
+    assert_eq!(status(&send(&mut service, get()).await), 200, "it is on its way back");
+    sleep(Duration::from_secs(60 * 60)).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..50 {
+        let mut service = service.clone();
+        callers.spawn(async move { status(&send(&mut service, get()).await) });
+    }
+    while let Some(caller) = callers.join_next().await {
+        assert_eq!(caller.expect("no panic"), 200);
+    }
+    assert_eq!(ward.take()[0].most, 50);
+}
