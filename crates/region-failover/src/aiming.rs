@@ -44,8 +44,12 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             let layer = &*self.layer;
             let (member, target) = (&found.member, &found.member.faces()[found.face]);
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
-            let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else { break };
+            let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else {
+                member.unclaim();
+                break;
+            };
             if self.story.is_over(now.at) {
+                member.unclaim();
                 return Err(Some(deadline_passed()));
             }
             layer.replay.aim(&mut request, target);

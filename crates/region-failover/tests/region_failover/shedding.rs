@@ -188,3 +188,20 @@ async fn what_is_on_its_way_is_taken_off_what_a_target_says_that_it_can_take() {
     let pending: Vec<_> = layer.handle().list(Instant::now()).iter().map(|report| report.pending).collect();
     assert_eq!(pending, [3, 1], "two of the three were on their way");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_late_takes_nothing_of_what_a_target_can_take() {
+    let layer = failover("east west");
+    let (mut service, handle) = over(&layer, []);
+    let room = Headroom::default().with(Room::new(3, Some(5), Duration::from_secs(30)));
+    handle.next(Reply::ok().extension(room));
+    assert_eq!(status(&send(&mut service, get()).await), 200);
+    let late = CallContext::new(n(5));
+    late.limit_deadline(Instant::now());
+    for _ in 0..3 {
+        assert_eq!(status(&send(&mut service, with_context(&late)).await), 504);
+    }
+    for _ in 0..3 {
+        assert_eq!(served_by(&send(&mut service, get()).await.unwrap()), Some("east"));
+    }
+}
