@@ -4,6 +4,7 @@
 
 mod count;
 mod fuzz;
+mod help;
 mod node;
 mod report;
 mod sdk;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     match Task::parse(&args) {
         Ok(task) => task.run(),
         Err(why) => {
-            eprintln!("error: {why}\n\n{}", task::HELP);
+            eprintln!("error: {why}\n\n{}", help::HELP);
             ExitCode::from(2)
         }
     }

@@ -69,6 +69,7 @@ mod hint;
 #[cfg(feature = "keys")]
 mod key_hasher;
 mod label;
+mod mark;
 mod oneshot;
 mod payload;
 mod refusal;
@@ -99,10 +100,11 @@ pub use self::{
     headroom::{Headroom, Measure, Room},
     hint::RetryHint,
     label::{Label, LabelError},
+    mark::{HttpMark, Mark, NoMark},
     oneshot::Oneshot,
     payload::Payload,
     refusal::{HttpRefusal, Refusal, RefusalKind, Refuse},
-    replay::{ByClone, ByFn, Head, Http, HttpMark, HttpReplay, HttpReplayed, Mark, NoMark, NotReplayable, Replay},
+    replay::{ByClone, ByFn, Head, Http, HttpReplay, HttpReplayed, NotReplayable, Replay},
     replay_body::{ReplayBody, Superseded},
     shared_request::{HttpShared, SharedRequest},
     stream::{Bytewise, BytewiseReader, Event, EventKind, EventReader, OpenStream, Usage},
