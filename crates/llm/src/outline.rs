@@ -9,7 +9,8 @@ use crate::RawJson;
 /// Where each value of a JSON text stands, found in one pass.
 ///
 /// It is for who looks at most of a text, and at some of it more than once: to go from a value to what is in it, or to the next one,
-/// costs nothing, where [`RawJson`] has to find its end anew. It makes one allocation, of 16 bytes for each value, and does not recurse.
+/// costs nothing, where [`RawJson`] has to find its end anew. It makes one allocation, of 16 bytes for each value and 4 MiB at most, and does
+/// not recurse.
 ///
 /// The text was read as JSON before; of a text that is not JSON it makes nonsense, but never a panic.
 pub struct Outline<'a> {
@@ -48,17 +49,23 @@ const NONE: u32 = u32::MAX;
 // === impl Outline ===
 
 impl<'a> Outline<'a> {
-    /// Finds the values of `text`. `None` if that is not one value, or is beyond 4 GiB.
+    /// The most values that are found. A list of numbers would take eight times its own length otherwise.
+    pub const MOST: usize = 1 << 18;
+
+    /// Finds the values of `text`. `None` if that is not one value, holds more than [`MOST`](Self::MOST), or is beyond 4 GiB.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
         // The numbers of values and the places in the text are 32 bits.
         u32::try_from(bytes.len()).ok().filter(|length| *length < NONE)?;
         // Most texts are words, with a value in thirty bytes or so.
-        let mut nodes: Vec<Node> = Vec::with_capacity(bytes.len() / 32 + 16);
+        let mut nodes: Vec<Node> = Vec::with_capacity((bytes.len() / 32 + 16).min(Self::MOST));
         let (mut at, mut open) = (0, NONE);
         while let Some(byte) = bytes.get(at) {
             let start = at;
+            if nodes.len() == Self::MOST && !b"}],: \t\r\n".contains(byte) {
+                return None;
+            }
             match byte {
                 b'"' => {
                     let escaped;
@@ -271,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_more_values_than_there_may_be_has_no_outline() {
+        let array = |zeros: usize| format!("[{}0]", "0,".repeat(zeros - 1));
+        assert!(Outline::read(&array(Outline::MOST - 1)).is_some());
+        assert!(Outline::read(&array(Outline::MOST)).is_none());
+        assert!(Outline::read(&"[".repeat(Outline::MOST + 1)).is_none());
+        let long = format!("\"{}\"", "a".repeat(64 * Outline::MOST));
+        assert!(Outline::read(&long).is_some_and(|outline| outline.nodes.capacity() <= Outline::MOST));
+    }
+
+    #[test]
     fn what_is_cut_off_or_more_than_one_value_is_none() {
         for text in ["", " ", "[", "]", "[[]", "{}}", "\"a", "\"a\\", "\"a\\\"", "1 2", "{} []"] {
             assert!(Outline::read(text).is_none(), "{text}");
@@ -279,7 +296,7 @@ mod tests {
 
     #[test]
     fn deep_nesting_does_not_recurse() {
-        let text = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let text = format!("{}{}", "[".repeat(250_000), "]".repeat(250_000));
         assert_eq!(Outline::read(&text).expect("it is JSON").root().elements().count(), 1);
     }
 
