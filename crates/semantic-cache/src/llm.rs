@@ -36,8 +36,8 @@ use crate::{Admit, Ask, Asked, Asking, Bypass, Draft, Mark, Shape, Stored, Unfit
 ///
 /// Unless it is allowed: what has [tools](Self::with_tools), what is [sampled](Self::sampled) (there is no `temperature`, or it is not
 /// 0), what has [anything but text](Self::with_media), and what seems to be [personal](Self::personal): mail addresses, telephone
-/// and card numbers, keys. In any case: what asks for several answers or for `logprobs`, and what goes on from something
-/// that the provider remembers.
+/// and card numbers, keys. In any case: what asks for several answers or for `logprobs`, what goes on from something
+/// that the provider remembers, and a body of more than [`Outline::MOST`] values.
 ///
 /// # What is not kept
 ///

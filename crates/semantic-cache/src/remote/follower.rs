@@ -213,7 +213,10 @@ impl Follower {
         let Some(cursor) = full.map(|(cursor, _)| cursor.clone()) else { return Ok(self.apply(page).await) };
         let remote = Arc::clone(&self.remote);
         let (ahead, outcome) = join!(page::read(&remote, &cursor), self.apply(page));
-        self.ahead = Some(ahead?);
+        // That some was missed goes before that no more could be read.
+        if outcome.is_ok() {
+            self.ahead = Some(ahead?);
+        }
         Ok(outcome)
     }
 
