@@ -83,10 +83,8 @@ pub enum SearchKind {
 pub enum JudgeKind {
     /// That they are the same but for case and white space; if not, they do not.
     #[default]
-    #[serde(alias = "same_text")]
     SameText,
     /// That they are the same JSON.
-    #[serde(alias = "same_json")]
     SameJson,
     /// That their vectors are alike, and their numbers, names and denials the same.
     Similar,
