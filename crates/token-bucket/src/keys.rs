@@ -77,6 +77,11 @@ impl Fingerprint {
     }
 
     #[inline]
+    pub(crate) const fn of_words(upper: u64, lower: u64) -> Self {
+        Self { upper, lower }
+    }
+
+    #[inline]
     pub(crate) const fn upper(self) -> u64 {
         self.upper
     }

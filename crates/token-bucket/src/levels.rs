@@ -2,67 +2,71 @@
 
 use crate::{Costs, Limits, limit::Rule};
 
-/// Two levels lie where their key is; more are elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Levels {
-    Few([i64; 2]),
-    Many(Box<[i64]>),
-    /// Limits beyond all sense.
-    Wide(Box<[i128]>),
+/// The levels of one key, where they lie: a word each, or two each of limits beyond all sense.
+#[derive(Debug)]
+pub(crate) struct Levels<'a> {
+    words: &'a mut [u64],
+    narrow: bool,
 }
 
 // === impl Levels ===
 
-impl Levels {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        match limits.rules().len() {
-            number if !limits.is_narrow() => Self::Wide(vec![0; number].into_boxed_slice()),
-            ..=2 => Self::Few([0; 2]),
-            number => Self::Many(vec![0; number].into_boxed_slice()),
-        }
+impl<'a> Levels<'a> {
+    /// The levels begin with `words`, and there may be more of these than of those.
+    #[inline(always)]
+    pub(crate) fn of(words: &'a mut [u64], limits: &Limits) -> Self {
+        Self { words: &mut words[..limits.words()], narrow: limits.is_narrow() }
+    }
+
+    /// Returns the levels if each is one word, as it nearly always is.
+    #[inline]
+    pub(crate) fn narrow(&mut self) -> Option<&mut [u64]> {
+        self.narrow.then_some(&mut *self.words)
     }
 
     #[inline]
     pub(crate) fn at(&self, at: usize) -> i128 {
-        match self {
-            Self::Few(levels) => i128::from(levels[at]),
-            Self::Many(levels) => i128::from(levels[at]),
-            Self::Wide(levels) => levels[at],
+        if self.narrow {
+            i128::from(self.words[at].cast_signed())
+        } else {
+            (u128::from(self.words[2 * at + 1]) << 64 | u128::from(self.words[2 * at])).cast_signed()
         }
     }
 
     #[inline]
     pub(crate) fn set(&mut self, at: usize, level: i128) {
         // A level is between what may be owed and what the bucket holds, and that is known to fit.
-        match self {
-            Self::Few(levels) => levels[at] = level as i64,
-            Self::Many(levels) => levels[at] = level as i64,
-            Self::Wide(levels) => levels[at] = level,
+        if self.narrow {
+            self.words[at] = level as u64;
+        } else {
+            (self.words[2 * at], self.words[2 * at + 1]) = (level as u64, (level >> 64) as u64);
         }
     }
 
-    pub(crate) fn all(&self, limits: &Limits) -> impl Iterator<Item = i128> {
-        (0..limits.rules().len()).map(|at| self.at(at))
+    pub(crate) fn all(&self) -> impl Iterator<Item = i128> {
+        let number = if self.narrow { self.words.len() } else { self.words.len() / 2 };
+        (0..number).map(|at| self.at(at))
     }
 }
 
 /// Returns a level after so many nanoseconds, in 64 bits, as limits that are [narrow](Limits::is_narrow) allow: what came and leaves
 /// them is more than was missing.
 #[inline]
-pub(crate) fn refilled(level: i64, rule: &Rule, passed: u64) -> i64 {
-    let capacity = rule.capacity as i64;
+pub(crate) fn refilled(level: u64, rule: &Rule, passed: u64) -> u64 {
+    let (level, capacity) = (level.cast_signed(), rule.capacity as i64);
     let missing = capacity.wrapping_sub(level).cast_unsigned();
-    match passed.checked_mul(rule.rate) {
+    let level = match passed.checked_mul(rule.rate) {
         Some(came) if came < missing => level.wrapping_add_unsigned(came),
         _ => capacity,
-    }
+    };
+    level.cast_unsigned()
 }
 
 /// Returns what is left of a level without `costs`, if it is enough, in 64 bits: what leaves them is more than any level.
 #[inline]
-pub(crate) fn without(level: i64, rule: &Rule, costs: &Costs) -> Option<i64> {
+pub(crate) fn without(level: u64, rule: &Rule, costs: &Costs) -> Option<u64> {
     let need = costs.amount(rule.dimension).checked_mul(rule.unit)?;
-    u64::try_from(level).ok()?.checked_sub(need).map(u64::cast_signed)
+    u64::try_from(level.cast_signed()).ok()?.checked_sub(need)
 }
 
 /// Returns the greatest number that divides both, by Euclid.
@@ -108,22 +112,27 @@ mod tests {
         /// In 64 bits as in 128, at the ends of both too: the same passes, and the same is left.
         #[test]
         fn the_short_way_comes_to_what_the_long_way_comes_to(
-            limits in (limit("a", Dimension::REQUESTS), prop::option::of(limit("b", Dimension::TOKENS))),
+            limits in (
+                limit("a", Dimension::REQUESTS),
+                prop::option::of(limit("b", Dimension::TOKENS)),
+                prop::option::of(limit("c", Dimension::INPUT_TOKENS)),
+            ),
             ops in prop::collection::vec((costs(), prop_oneof![Just(0), 0..100_u64, any::<u64>()], any::<bool>()), 1..60),
         ) {
-            let limits = Limits::try_new(std::iter::once(limits.0).chain(limits.1)).expect("one or two");
+            let limits = Limits::try_new(std::iter::once(limits.0).chain(limits.1).chain(limits.2)).expect("one to three");
             prop_assert!(limits.is_narrow());
-            let mut few = Bucket::full(&limits, 0);
-            let mut wide = few.widened(&limits);
+            let mut both = [limits.clone(), limits.widened()].map(|limits| (Bucket::full(&limits, 0), limits));
             for (costs, now, settle) in ops {
-                if settle {
-                    [&mut few, &mut wide].into_iter().for_each(|bucket| bucket.settle(&limits, &Costs::ZERO, &costs, now));
-                } else {
-                    let [few, wide] = [&mut few, &mut wide].map(|bucket| bucket.reserve(&limits, &costs, now));
-                    prop_assert_eq!(few.is_ok(), wide.is_ok());
-                    prop_assert_eq!(few.err().map(|short| short.wait()), wide.err().map(|short| short.wait()));
-                }
-                prop_assert_eq!(few.widened(&limits), wide.clone());
+                let came_to = both.each_mut().map(|(bucket, limits)| {
+                    let mut waited = None;
+                    if settle {
+                        bucket.settle(limits, &Costs::ZERO, &costs, now);
+                    } else {
+                        waited = bucket.reserve(limits, &costs, now).err().map(|short| short.wait());
+                    }
+                    (waited, bucket.view(limits).levels().collect::<Vec<_>>())
+                });
+                prop_assert_eq!(&came_to[0], &came_to[1]);
             }
         }
     }

@@ -41,6 +41,8 @@ struct Rules {
     rules: Box<[Rule]>,
     /// All levels are within 64 bits, as those of all limits that make sense are.
     narrow: bool,
+    /// So many words the levels of a key take.
+    words: usize,
     /// What a header says of them, once somebody asks: the same for all keys.
     header: OnceLock<Option<HeaderValue>>,
     /// The same as a script wants it, once somebody asks.
@@ -200,7 +202,6 @@ impl Limits {
     ///
     /// Returns what is wrong if there are none, more than [`MOST`](Self::MOST), or two of one name.
     pub fn try_new(limits: impl IntoIterator<Item = Limit>) -> Result<Self, LimitError> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let limits: Vec<Limit> = limits.into_iter().take(Self::MOST + 1).collect();
         let twice = |(at, limit): (usize, &Limit)| limits[..at].iter().any(|other| other.name == limit.name);
         if limits.is_empty() {
@@ -213,15 +214,26 @@ impl Limits {
         let rules: Box<[Rule]> = limits.into_iter().map(Rule::new).collect();
         let fits = |level: i128| i64::try_from(level).is_ok();
         let narrow = rules.iter().all(|rule| fits(rule.capacity) && fits(rule.floor));
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self(Arc::new(Rules {
-            id,
+        Ok(Self::of(rules, narrow))
+    }
+
+    fn of(rules: Box<[Rule]>, narrow: bool) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(Arc::new(Rules {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            words: if narrow { rules.len() } else { 2 * rules.len() },
             rules,
             narrow,
             header: OnceLock::new(),
             #[cfg(feature = "redis")]
             exact: OnceLock::new(),
-        })))
+        }))
+    }
+
+    /// Returns the same limits as if they were beyond all sense.
+    #[cfg(test)]
+    pub(crate) fn widened(&self) -> Self {
+        Self::of(self.iter().cloned().map(Rule::new).collect(), false)
     }
 
     /// Returns the limits in their order.
@@ -246,8 +258,15 @@ impl Limits {
         self.0.header.get_or_init(|| make(self)).clone()
     }
 
+    #[inline]
     pub(crate) fn is_narrow(&self) -> bool {
         self.0.narrow
+    }
+
+    /// Returns how many words the levels of a key take.
+    #[inline]
+    pub(crate) fn words(&self) -> usize {
+        self.0.words
     }
 
     #[inline]

@@ -15,8 +15,9 @@ use tracing::debug;
 
 use crate::{
     Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
-    shard::{Kept, Locked, Shard},
-    slab::Slab,
+    shard::{Locked, Shard},
+    table::{Kept, Table},
+    terms::Ruling,
 };
 
 pub(crate) use crate::taken::{Grant, Owner, Source, Taken};
@@ -44,7 +45,7 @@ pub(crate) struct Limiter {
     pub(crate) shards: Box<[Locked]>,
     pub(crate) max_per_shard: usize,
     /// What all keys share for which there is no room.
-    pub(crate) overflow: Mutex<Kept>,
+    pub(crate) overflow: Mutex<Shard>,
     pub(crate) queue: Queue,
     pub(crate) settling: Settling,
     pub(crate) waiting: AtomicUsize,
@@ -85,13 +86,12 @@ impl Limiter {
         // A power of two, and no more.
         let shards = 1 << most.ilog2();
         let tiers = settings.tiers.clone();
-        let overflow = Kept::new(Fingerprint::NO_KEY, &tiers[0].1, 0, 0, 0);
         Arc::new(Self {
             rules: RwLock::new(Rules { tiers, overrides: HashMap::new() }),
             version: AtomicU32::new(0),
             shards: (0..shards).map(|_| Locked::default()).collect(),
-            max_per_shard: (settings.max_keys / shards).min(Slab::MOST),
-            overflow: Mutex::new(overflow),
+            max_per_shard: (settings.max_keys / shards).min(Table::MOST),
+            overflow: Mutex::default(),
             queue: settings.queue,
             settling: settings.settling.clone(),
             waiting: AtomicUsize::new(0),
@@ -109,15 +109,15 @@ impl Limiter {
     pub(crate) fn reserve(&self, owner: Owner, costs: &Costs, now: Instant) -> Result<Grant, Not> {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let Some(kept) = self.kept(&mut shard, owner, now) else {
+        if shard.is_waited_for(owner.key) {
+            return Err(Not::Behind);
+        }
+        let Some(mut kept) = self.kept(&mut shard, owner, now) else {
             drop(shard);
             return self.reserve_overflow(owner, costs, now).map_err(Not::Short);
         };
-        if kept.waiting {
-            return Err(Not::Behind);
-        }
-        kept.reserve(costs, now).map_err(Not::Short)?;
-        Ok(Grant::own(kept.limits.id()))
+        kept.bucket.reserve(costs, now).map_err(Not::Short)?;
+        Ok(Grant::own(kept.limits().id()))
     }
 
     /// Takes `costs`, whoever waits, under the tier that the key was last seen under. Leaves in `owner` which that is.
@@ -130,36 +130,34 @@ impl Limiter {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let version = self.version.load(Ordering::Acquire);
-        let kept = match shard.kept.find(owner.key) {
-            Some(slot) => {
-                let kept = shard.kept.at(slot);
-                owner.tier = u64::from(kept.tier);
-                if kept.version != version {
-                    self.refresh(kept, *owner, now);
-                }
-                kept
-            }
-            None => match self.make(&mut shard, *owner, now) {
-                Some(kept) => kept,
-                None => {
-                    drop(shard);
-                    return self.reserve_overflow(*owner, costs, now);
-                }
-            },
+        let found = shard.kept.find(owner.key);
+        let place = match found {
+            Some(place) if shard.kept.is_current(place, version) => Some(place),
+            found => self.make_or_refit(&mut shard, found, *owner, now),
         };
-        kept.reserve(costs, now)?;
-        Ok(Grant::own(kept.limits.id()))
+        let Some(place) = place else {
+            drop(shard);
+            return self.reserve_overflow(*owner, costs, now);
+        };
+        let mut kept = shard.kept.at(place);
+        owner.tier = kept.tier.into();
+        kept.bucket.reserve(costs, now)?;
+        Ok(Grant::own(kept.limits().id()))
     }
 
     #[cold]
     pub(crate) fn reserve_overflow(&self, owner: Owner, costs: &Costs, now: u64) -> Result<Grant, Shortage> {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         debug!(key = %owner.key, "no room for the key");
-        let mut kept = lock(&self.overflow);
-        let shared = Owner { key: Fingerprint::NO_KEY, tier: 0 };
-        self.refresh(&mut kept, shared, now);
-        kept.reserve(costs, now)?;
-        Ok(Grant { source: Source::Overflow, limits: kept.limits.id() })
+        let mut shard = lock(&self.overflow);
+        let mut kept = self.overflowing(&mut shard, now);
+        kept.bucket.reserve(costs, now)?;
+        Ok(Grant { source: Source::Overflow, limits: kept.limits().id() })
+    }
+
+    /// Returns the buckets that keys share for which there is no room.
+    pub(crate) fn overflowing<'a>(&self, overflow: &'a mut Shard, now: u64) -> Kept<'a> {
+        self.kept(overflow, Owner { key: Fingerprint::NO_KEY, tier: 0 }, now).expect("there is room for one")
     }
 
     /// Replaces what was taken by what is `actual`. Returns who is to be woken.
@@ -168,7 +166,7 @@ impl Limiter {
             return None;
         }
         if taken.grant.source == Source::Overflow {
-            Self::settle_in(&mut lock(&self.overflow), taken, actual, self.nanos(now));
+            self.settle_overflow(taken, actual, self.nanos(now));
             return None;
         }
         #[cfg(feature = "redis")]
@@ -181,40 +179,49 @@ impl Limiter {
         // A key that is not known has full buckets, and can only owe.
         let Some(kept) = self.kept(&mut shard, taken.owner, now) else {
             drop(shard);
-            Self::settle_in(&mut lock(&self.overflow), taken, actual, now);
+            self.settle_overflow(taken, actual, now);
             return None;
         };
         Self::settle_in(kept, taken, actual, now);
         shard.first(key)
     }
 
-    fn settle_in(kept: &mut Kept, taken: &Taken, actual: &Costs, now: u64) {
-        let reserved = taken.reserved_under(&kept.limits, actual);
-        kept.settle(&reserved, actual, now);
+    fn settle_in(mut kept: Kept<'_>, taken: &Taken, actual: &Costs, now: u64) {
+        let reserved = taken.reserved_under(kept.limits(), actual);
+        kept.bucket.settle(&reserved, actual, now);
+    }
+
+    fn settle_overflow(&self, taken: &Taken, actual: &Costs, now: u64) {
+        Self::settle_in(self.overflowing(&mut lock(&self.overflow), now), taken, actual, now);
     }
 
     /// Finds or makes the buckets of a key, or returns `None` if there is no room.
-    #[inline]
-    pub(crate) fn kept<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<&'a mut Kept> {
+    #[inline(always)]
+    pub(crate) fn kept<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<Kept<'a>> {
         let version = self.version.load(Ordering::Acquire);
-        let Some(slot) = shard.kept.find(owner.key) else { return self.make(shard, owner, now) };
-        let kept = shard.kept.at(slot);
-        if kept.version != version || u64::from(kept.tier) != owner.tier {
-            self.refresh(kept, owner, now);
-        }
-        Some(kept)
+        let place = match shard.kept.find(owner.key) {
+            Some(place) if shard.kept.is_current(place, version) && shard.kept.at(place).tier == owner.tier as u16 => {
+                place
+            }
+            found => self.make_or_refit(shard, found, owner, now)?,
+        };
+        Some(shard.kept.at(place))
     }
 
+    /// Makes the buckets of a key, or fits them to what the rules say now, and returns their place, or `None` if there is no room.
     #[cold]
     #[inline(never)]
-    fn make<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<&'a mut Kept> {
-        if shard.kept.len() >= self.max_per_shard && !self.make_room(shard, owner, now) {
+    fn make_or_refit(&self, shard: &mut Shard, found: Option<usize>, owner: Owner, now: u64) -> Option<usize> {
+        if found.is_none() && shard.kept.len() >= self.max_per_shard && !self.make_room(shard, owner, now) {
             return None;
         }
         // Read before the limits: a change in between makes them stale, not unnoticed.
         let version = self.version.load(Ordering::Acquire);
-        let slot = shard.kept.insert(Kept::new(owner.key, &self.limits_of(owner), version, owner.tier, now))?;
-        Some(shard.kept.at(slot))
+        let ruling = Ruling { limits: self.limits_of(owner), tier: owner.tier as u16, version };
+        match found {
+            Some(place) => Some(shard.kept.refit(place, ruling, now)),
+            None => shard.kept.insert(owner.key, ruling, now),
+        }
     }
 
     #[cold]
@@ -223,13 +230,6 @@ impl Limiter {
         self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
         // What an operator has named has room in any case: there are only so many.
         shard.kept.len() < self.max_per_shard || self.rules().overrides.contains_key(&owner.key)
-    }
-
-    #[cold]
-    fn refresh(&self, kept: &mut Kept, owner: Owner, now: u64) {
-        let version = self.version.load(Ordering::Acquire);
-        let limits = self.limits_of(owner);
-        kept.refit(limits, version, owner.tier, now);
     }
 
     pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
@@ -258,12 +258,12 @@ impl Limiter {
     /// Returns what is missing of `costs`.
     pub(crate) fn shortage(&self, owner: Owner, costs: &Costs, now: Instant) -> Option<Shortage> {
         let now = self.nanos(now);
-        let shard = self.shard(owner.key);
-        let Some(kept) = shard.kept.get(owner.key) else {
+        let mut shard = self.shard(owner.key);
+        let Some(mut kept) = shard.kept.get(owner.key) else {
             let limits = self.limits_of(owner);
-            return Bucket::full(&limits, now).check(&limits, costs, now).err();
+            return Bucket::full(&limits, now).reserve(&limits, costs, now).err();
         };
-        kept.bucket.check(&kept.limits, costs, now).err()
+        kept.bucket.check(costs, now).err()
     }
 
     /// Counts one more who waits, if there may be one.

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use crate::{
     Bucket, Dimension, Fingerprint, Limits, Standing,
     limiter::{Limiter, Owner, Rules, lock},
-    shard::{Kept, Locked},
+    shard::Locked,
     shortage::Stand,
+    table::Kept,
 };
 
 const MOST_OVERRIDES: usize = 65_536;
@@ -60,7 +61,7 @@ impl Limiter {
     /// Fills the buckets of a key.
     pub(crate) fn reset(&self, key: Fingerprint, now: Instant) {
         let nanos = self.nanos(now);
-        self.touch(key, |kept| kept.bucket = Bucket::full(&kept.limits, nanos));
+        self.touch(key, |mut kept| kept.bucket.fill(nanos));
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
             self.fill_there(store, Owner { key, tier: 0 });
@@ -77,9 +78,9 @@ impl Limiter {
     }
 
     /// Changes the buckets of a key, if it is known.
-    pub(crate) fn touch<T>(&self, key: Fingerprint, f: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+    pub(crate) fn touch<T>(&self, key: Fingerprint, f: impl FnOnce(Kept<'_>) -> T) -> Option<T> {
         let mut shard = self.shard(key);
-        let done = shard.kept.get_mut(key).map(f);
+        let done = shard.kept.get(key).map(f);
         let first = shard.first(key);
         drop(shard);
         first.into_iter().for_each(Waker::wake);
@@ -105,9 +106,8 @@ impl Limiter {
         let (nanos, then) = (self.nanos(now), self.nanos(then));
         let mut shard = self.shard(owner.key);
         let tier = shard.kept.get(owner.key).map_or(owner.tier, |kept| u64::from(kept.tier));
-        if let Some(kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
-            let Kept { bucket, limits, .. } = kept;
-            let lowered = bucket.observe_later(limits, dimension, room.left, room.returns, then, nanos);
+        if let Some(mut kept) = self.kept(&mut shard, Owner { tier, ..owner }, nanos) {
+            let lowered = kept.bucket.observe(dimension, room.left, room.returns, then, nanos);
             drop(shard);
             #[cfg(feature = "redis")]
             if let Some(store) = self.shared.as_ref().filter(|_| lowered) {
@@ -123,16 +123,13 @@ impl Limiter {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
-        match shard.kept.get_mut(owner.key) {
-            Some(kept) => kept.bucket.stand(&kept.limits, now),
+        match shard.kept.get(owner.key) {
+            Some(mut kept) => kept.bucket.stand(now),
             // A key for which there is no room takes from what all such keys share.
-            None if full => {
-                let kept = &mut *lock(&self.overflow);
-                kept.bucket.stand(&kept.limits, now)
-            }
+            None if full => self.overflowing(&mut lock(&self.overflow), now).bucket.stand(now),
             None => {
                 let limits = self.limits_of(owner);
-                Bucket::full(&limits, now).stand(&limits, now)
+                Bucket::full(&limits, now).view(&limits).stand(now)
             }
         }
     }
@@ -142,8 +139,8 @@ impl Limiter {
         let mut all = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(&shard.0);
-            let standing = |kept: &mut Kept| (kept.key, kept.bucket.standings(&kept.limits, now).collect());
-            all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
+            let standing = |mut kept: Kept<'_>| (kept.key, kept.bucket.stand(now).standings().collect());
+            all.extend(shard.kept.iter().take(most - all.len()).map(standing));
         }
         all
     }

@@ -7,7 +7,7 @@ use std::{
     task::Waker,
 };
 
-use crate::{Bucket, Costs, Fingerprint, Limits, Shortage, queue::Line, slab::Slab};
+use crate::{Fingerprint, queue::Line, table::Table};
 
 /// A lock and what is under it, apart from those of others: what one thread does slows no other one down.
 #[derive(Debug, Default)]
@@ -19,26 +19,13 @@ pub(crate) struct Locked(pub(crate) Mutex<Shard>);
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Shard {
-    pub(crate) kept: Slab,
+    pub(crate) kept: Table,
     /// So many new keys may come before full buckets are looked for again: there were few.
     skip: usize,
     pub(crate) lines: HashMap<Fingerprint, Line, BuildHasherDefault<AsItIs>>,
     /// What is known here of levels that are kept elsewhere: of some of the keys above, and of no others.
     #[cfg(feature = "redis")]
     pub(crate) near: HashMap<Fingerprint, crate::shared::Near, BuildHasherDefault<AsItIs>>,
-}
-
-/// The buckets of one key: one line of the cache.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Kept {
-    pub(crate) key: Fingerprint,
-    pub(crate) bucket: Bucket,
-    pub(crate) limits: Limits,
-    pub(crate) version: u32,
-    pub(crate) tier: u16,
-    /// There is a line of calls that wait.
-    pub(crate) waiting: bool,
 }
 
 /// Hashes what is a hash already.
@@ -55,7 +42,8 @@ impl Shard {
         let busy = |key: &Fingerprint| self.near.get(key).is_some_and(crate::shared::Near::is_busy);
         #[cfg(not(feature = "redis"))]
         let busy = |_: &Fingerprint| false;
-        self.kept.retain(|kept| kept.waiting || busy(&kept.key) || !kept.bucket.is_full(&kept.limits, now));
+        let waiting = |key: &Fingerprint| self.lines.contains_key(key);
+        self.kept.retain(|mut kept| waiting(&kept.key) || busy(&kept.key) || !kept.bucket.is_full(now));
         #[cfg(feature = "redis")]
         self.near.retain(|key, _| self.kept.find(*key).is_some());
         before - self.kept.len()
@@ -74,6 +62,12 @@ impl Shard {
         swept
     }
 
+    /// Returns whether calls wait for the buckets of `key`.
+    #[inline]
+    pub(crate) fn is_waited_for(&self, key: Fingerprint) -> bool {
+        !self.lines.is_empty() && self.lines.contains_key(&key)
+    }
+
     /// Returns whom to wake who waits for the buckets of `key`.
     pub(crate) fn first(&mut self, key: Fingerprint) -> Option<Waker> {
         if self.lines.is_empty() { None } else { self.lines.get_mut(&key)?.first() }
@@ -86,40 +80,11 @@ impl Shard {
             return line.first();
         }
         self.lines.remove(&key);
-        if let Some(kept) = self.kept.get_mut(key) {
-            kept.waiting = false;
-        }
         None
     }
 
     pub(crate) fn all_first(&mut self) -> Vec<Waker> {
         self.lines.values_mut().filter_map(Line::first).collect()
-    }
-}
-
-// === impl Kept ===
-
-impl Kept {
-    pub(crate) fn new(key: Fingerprint, limits: &Limits, version: u32, tier: u64, now: u64) -> Self {
-        let tier = tier as u16;
-        Self { key, bucket: Bucket::full(limits, now), limits: limits.clone(), version, tier, waiting: false }
-    }
-
-    #[inline]
-    pub(crate) fn reserve(&mut self, costs: &Costs, now: u64) -> Result<(), Shortage> {
-        self.bucket.reserve(&self.limits, costs, now)
-    }
-
-    pub(crate) fn settle(&mut self, reserved: &Costs, actual: &Costs, now: u64) {
-        self.bucket.settle(&self.limits, reserved, actual, now);
-    }
-
-    pub(crate) fn refit(&mut self, limits: Limits, version: u32, tier: u64, now: u64) {
-        (self.version, self.tier) = (version, tier as u16);
-        if limits.id() != self.limits.id() {
-            self.bucket = self.bucket.refit(&self.limits, &limits, now);
-            self.limits = limits;
-        }
     }
 }
 
@@ -146,13 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_takes_a_line_of_the_cache() {
-        assert_eq!((size_of::<Kept>(), align_of::<Kept>()), (64, 64));
-    }
-
-    #[test]
-    fn a_lock_and_the_way_to_the_buckets_take_another() {
+    fn a_lock_and_the_way_to_the_buckets_take_a_line_of_the_cache() {
         let lock = size_of::<Mutex<()>>().next_multiple_of(8);
-        assert!(lock + std::mem::offset_of!(Shard, lines) <= 64 && align_of::<Locked>() == 64);
+        let used = std::mem::offset_of!(Shard, kept) + std::mem::offset_of!(Table, len);
+        assert!(lock + used <= 64 && align_of::<Locked>() == 64, "{lock} {used}");
     }
 }

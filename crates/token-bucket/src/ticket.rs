@@ -107,17 +107,16 @@ impl Wish {
             // Keys for which there is no room have no line either.
             return LinedUp { place: None, wait: None };
         }
-        let kept = shard.kept.get_mut(owner.key).expect("it is there since a moment");
+        let mut kept = shard.kept.get(owner.key).expect("it is there since a moment");
         let line = shard.lines.entry(owner.key).or_default();
         let place = line.place(flow);
-        let wait = kept.bucket.wait_behind(&kept.limits, &line.before(place), &costs, nanos);
+        let wait = kept.bucket.wait_behind(&line.before(place), &costs, nanos);
         let in_time = wait.and_then(|wait| now.checked_add(Duration::from_nanos(wait))).is_some_and(|at| at <= until);
         let full = line.len() >= limiter.queue.length;
         let overtaken = if in_time && full { line.make_room(flow) } else { None };
         let entered = in_time && (!full || overtaken.is_some()) && limiter.begin_to_wait();
         if entered {
-            line.enter(place, flow, weight, costs, &kept.limits);
-            kept.waiting = true;
+            line.enter(place, flow, weight, costs, kept.limits());
         }
         if line.len() == 0 {
             shard.left(owner.key);
@@ -187,11 +186,11 @@ impl Ticket {
             };
         }
         // A key that somebody waits for is kept; `kept` fits it to rules that changed.
-        let Some(kept) = self.limiter.kept(shard, self.owner, nanos) else {
+        let Some(mut kept) = self.limiter.kept(shard, self.owner, nanos) else {
             return Turn::Later(self.until);
         };
-        let outcome = kept.bucket.reserve(&kept.limits, &self.costs, nanos);
-        let id = kept.limits.id();
+        let outcome = kept.bucket.reserve(&self.costs, nanos);
+        let id = kept.limits().id();
         let line = shard.lines.get_mut(&self.owner.key).expect("it was there a moment ago");
         match outcome {
             Ok(()) => {
@@ -232,12 +231,11 @@ impl Ticket {
         }
         let mut guard = self.limiter.shard(self.owner.key);
         let shard = &mut *guard;
-        let Some(kept) = self.limiter.kept(shard, self.owner, nanos) else {
+        if self.limiter.kept(shard, self.owner, nanos).is_none() {
             drop(guard);
             self.limiter.end_to_wait();
             return false;
-        };
-        kept.waiting = true;
+        }
         shard.lines.entry(self.owner.key).or_default().come_back(self.place, self.flow, self.costs);
         self.at = At::Line;
         true

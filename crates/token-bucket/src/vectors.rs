@@ -108,7 +108,7 @@ fn who_waits_and_who_is_refused_is_as_in_resilience4j() {
     for (at, theirs) in list(&table["reserve_at_ns"]).iter().zip(list(&table["wait_ns"])) {
         let (now, theirs) = (number(at), theirs.as_i64().expect("a number"));
         let place = line.place(flow);
-        let wait = bucket.wait_behind(&limits, &line.before(place), &costs, now).expect("one fits");
+        let wait = bucket.view(&limits).wait_behind(&line.before(place), &costs, now).expect("one fits");
         if wait == 0 {
             bucket.reserve(&limits, &costs, now).expect("there is enough");
         }

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     Bucket, Costs, Fingerprint, Limit, Limits, WhenAway,
     limiter::{Grant, Limiter, Not, Owner, Source, Taken, lock},
-    shard::{Kept, Shard},
+    shard::Shard,
+    table::Kept,
 };
 
 // === impl Limiter ===
@@ -23,7 +24,7 @@ impl Limiter {
         self.decide(store, owner, costs, now, |limiter, key, now| {
             let mut shard = limiter.shard(key);
             let (kept, near) = limiter.known(&mut shard, owner, now)?;
-            near.spent(kept, now).settle(&Costs::ZERO, &costs.times(store.replicas.get()), now);
+            near.spent(&kept, now).settle(&Costs::ZERO, &costs.times(store.replicas.get()), now);
             let epoch = store.epoch.load(Ordering::Acquire);
             store.spent.store(true, Ordering::Release);
             Some(Source::Away(epoch))
@@ -48,7 +49,7 @@ impl Limiter {
         debug!(key = %owner.key, policy = ?store.away, "decided without redis");
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let Some((kept, near)) = self.known(&mut shard, owner, nanos) else {
+        let Some((mut kept, near)) = self.known(&mut shard, owner, nanos) else {
             drop(shard);
             if store.is_closed(&self.limits_of(owner)) {
                 return Err(Not::Away);
@@ -56,18 +57,18 @@ impl Limiter {
             let grant = self.reserve_overflow(owner, &costs, nanos).map_err(Not::Short)?;
             return Ok(Taken::new(owner, costs, grant));
         };
-        if store.is_closed(&kept.limits) {
+        if store.is_closed(kept.limits()) {
             return Err(Not::Away);
         }
-        if kept.limits.iter().any(|limit| store.is_local(limit)) {
-            let (Kept { bucket, limits, .. }, replicas) = (&mut *kept, store.replicas.get());
-            bucket.check_share(limits, &costs, replicas, nanos, |limit| store.is_local(limit)).map_err(Not::Short)?;
+        if kept.limits().iter().any(|limit| store.is_local(limit)) {
+            let (bucket, replicas) = (&mut kept.bucket, store.replicas.get());
+            bucket.check_share(&costs, replicas, nanos, |limit| store.is_local(limit)).map_err(Not::Short)?;
             let taken = costs.times(replicas);
-            bucket.settle_where(limits, &Costs::ZERO, &taken, nanos, |limit| store.is_local(limit));
+            bucket.settle_where(&Costs::ZERO, &taken, nanos, |limit| store.is_local(limit));
             // What is charged here as often as there are replicas says nothing once Redis is back.
             near.believed_until = 0;
         }
-        let limits = kept.limits.id();
+        let limits = kept.limits().id();
         drop(shard);
         let source = charge(self, owner.key, nanos).unwrap_or(Source::Shared);
         Ok(Taken::new(owner, costs, Grant::out_of(limits, source)))
@@ -83,7 +84,7 @@ impl Limiter {
         now: u64,
     ) -> bool {
         let Source::Away(epoch) = taken.grant.source else { return false };
-        let Some((kept, near)) = self.known(shard, taken.owner, now) else { return false };
+        let Some((mut kept, near)) = self.known(shard, taken.owner, now) else { return false };
         let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.grant.limits) else {
             return false;
         };
@@ -92,9 +93,8 @@ impl Limiter {
         }
         let [reserved, actual] = [taken.costs, *actual].map(|costs| costs.times(store.replicas.get()));
         spent.settle(&reserved, &actual, now);
-        if kept.limits.id() == taken.grant.limits {
-            let Kept { bucket, limits, .. } = kept;
-            bucket.settle_where(limits, &reserved, &actual, now, |limit| store.is_local(limit));
+        if kept.limits().id() == taken.grant.limits {
+            kept.bucket.settle_where(&reserved, &actual, now, |limit| store.is_local(limit));
         }
         true
     }
@@ -111,8 +111,8 @@ impl Limiter {
             for (key, near) in &mut lock(&shard.0).near {
                 let Some(mut spent) = near.spent.take() else { continue };
                 if let Ok(exact) = spent.limits.exact() {
-                    let missing = spent.bucket.missing(&spent.limits, now);
-                    let share = exact.share(missing, store.replicas.get());
+                    let missing = spent.bucket.view(&spent.limits).missing(now).collect::<Vec<_>>();
+                    let share = exact.share(missing.into_iter(), store.replicas.get());
                     store.outbox.settle(*key, spent.limits.clone(), share);
                 }
             }
@@ -141,13 +141,13 @@ impl Store {
 // === impl Near ===
 
 impl Near {
-    fn spent(&mut self, kept: &Kept, now: u64) -> &mut Spent {
+    fn spent(&mut self, kept: &Kept<'_>, now: u64) -> &mut Spent {
         let spent = self.spent.get_or_insert_with(|| {
-            Box::new(Spent { bucket: Bucket::full(&kept.limits, now), limits: kept.limits.clone() })
+            Box::new(Spent { bucket: Bucket::full(kept.limits(), now), limits: kept.limits().clone() })
         });
-        if spent.limits.id() != kept.limits.id() {
-            spent.bucket = spent.bucket.refit(&spent.limits, &kept.limits, now);
-            spent.limits = kept.limits.clone();
+        if spent.limits.id() != kept.limits().id() {
+            spent.bucket = spent.bucket.refit(&spent.limits, kept.limits(), now);
+            spent.limits = kept.limits().clone();
         }
         spent
     }

@@ -106,11 +106,11 @@ impl Model {
         let mut untouched = bucket.clone();
         let done = f(&mut bucket, &self.limits, nanos);
         if done {
-            let full = bucket.clone().missing(&self.limits, nanos).all(|missing| missing == 0);
+            let full = bucket.clone().view(&self.limits).missing(nanos).all(|missing| missing == 0);
             self.buckets[key] = (!full).then(|| bucket.clone());
         }
         let told = if done { &mut bucket } else { &mut untouched };
-        Step { key, at: self.now, change, done, missing: told.missing(&self.limits, nanos).collect() }
+        Step { key, at: self.now, change, done, missing: told.view(&self.limits).missing(nanos).collect() }
     }
 
     fn reserve(&mut self, exact: &Exact) -> Step {

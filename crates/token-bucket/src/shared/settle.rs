@@ -13,7 +13,6 @@ use crate::{
     Costs, Fingerprint, Limits, RateLimited, Reservation, Shortage,
     error::Reason,
     limiter::{Grant, Limiter, Not, Owner, Source, Taken},
-    shard::Shard,
     ticket::refused,
 };
 
@@ -30,19 +29,19 @@ impl Limiter {
         if self.settle_by_itself(store, shard, taken, actual, nanos) {
             return shard.first(key);
         }
-        let Some((kept, near)) = self.known(shard, taken.owner, nanos) else {
+        let Some((mut kept, near)) = self.known(shard, taken.owner, nanos) else {
             drop(guard);
             self.settle_under(store, self.limits_of(taken.owner), taken, actual);
             return None;
         };
-        let limits = kept.limits.clone();
+        let limits = kept.limits().clone();
         if let (Some(pot), Ok(exact)) = (&mut near.pot, limits.exact())
             && pot.limits.id() == taken.grant.limits
             && pot.settle(exact, &exact.change(&limits, &taken.costs, actual))
         {
             return shard.first(key);
         }
-        kept.settle(&taken.reserved_under(&limits, actual), actual, nanos);
+        kept.bucket.settle(&taken.reserved_under(&limits, actual), actual, nanos);
         near.believed_until = 0;
         drop(guard);
         self.settle_under(store, limits, taken, actual);
@@ -69,12 +68,12 @@ impl Limiter {
     ) -> Result<Grant, Shortage> {
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let Some((kept, _)) = self.known(&mut shard, owner, nanos) else {
+        let Some((mut kept, _)) = self.known(&mut shard, owner, nanos) else {
             drop(shard);
             return self.reserve_overflow(owner, costs, nanos);
         };
-        kept.reserve(costs, nanos)?;
-        let limits = kept.limits.clone();
+        kept.bucket.reserve(costs, nanos)?;
+        let limits = kept.limits().clone();
         drop(shard);
         let grant = Grant::out_of(limits.id(), Source::Shared);
         if let Ok(exact) = limits.exact() {
@@ -88,11 +87,10 @@ impl Limiter {
     pub(crate) fn lower_there(&self, store: &Store, key: Fingerprint, now: Instant) {
         let nanos = self.nanos(now);
         let mut guard = self.shard(key);
-        let Shard { kept, .. } = &mut *guard;
-        let Some(kept) = kept.get_mut(key) else { return };
-        let limits = kept.limits.clone();
+        let Some(mut kept) = guard.kept.get(key) else { return };
+        let limits = kept.limits().clone();
         let Ok(exact) = limits.exact() else { return };
-        let missing = exact.share(kept.bucket.missing(&limits, nanos), 1);
+        let missing = exact.share(kept.bucket.missing(nanos), 1);
         drop(guard);
         store.outbox.push(Due { key, limits, change: Change::Lower(missing), tried: None });
     }

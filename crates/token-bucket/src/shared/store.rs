@@ -23,7 +23,8 @@ use super::{
 use crate::{
     Bucket, Costs, Limits, SharedLimits, Shortage, WhenAway,
     limiter::{Grant, Limiter, Not, Owner, Source, Taken},
-    shard::{Kept, Shard},
+    shard::Shard,
+    table::Kept,
 };
 
 /// What a limiter whose levels are in Redis has in addition.
@@ -76,12 +77,9 @@ impl Store {
 impl Limiter {
     /// Decides what needs no answer of Redis. Who comes anew is behind those who wait.
     pub(crate) fn here(&self, store: &Store, owner: Owner, costs: Costs, now: Instant) -> Here {
-        let nanos = self.nanos(now);
-        let mut shard = self.shard(owner.key);
-        if self.kept(&mut shard, owner, nanos).is_some_and(|kept| kept.waiting) {
+        if self.shard(owner.key).is_waited_for(owner.key) {
             return Here::Not(Not::Behind);
         }
-        drop(shard);
         self.here_in_turn(store, owner, costs, now)
     }
 
@@ -92,20 +90,20 @@ impl Limiter {
         }
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let Some((kept, near)) = self.known(&mut shard, owner, nanos) else { return Here::Ask };
-        if let Some(never) = never(&kept.limits, &costs) {
+        let Some((mut kept, near)) = self.known(&mut shard, owner, nanos) else { return Here::Ask };
+        if let Some(never) = never(kept.limits(), &costs) {
             return Here::Not(Not::Short(never));
         }
         near.calls.count(nanos, store.lease);
-        near.end_lease(store, owner, nanos, kept.limits.id());
-        if let (Some(pot), Ok(exact)) = (&mut near.pot, kept.limits.exact())
-            && pot.take(&exact.needs(&kept.limits, &costs))
+        near.end_lease(store, owner, nanos, kept.limits().id());
+        if let (Some(pot), Ok(exact)) = (&mut near.pot, kept.limits().exact())
+            && pot.take(&exact.needs(kept.limits(), &costs))
         {
             store.counters.leased.fetch_add(1, Ordering::Relaxed);
-            return Here::Taken(Taken::new(owner, costs, Grant::out_of(kept.limits.id(), Source::Shared)));
+            return Here::Taken(Taken::new(owner, costs, Grant::out_of(kept.limits().id(), Source::Shared)));
         }
         if nanos < near.believed_until
-            && let Err(shortage) = kept.bucket.check(&kept.limits, &costs, nanos)
+            && let Err(shortage) = kept.bucket.check(&costs, nanos)
         {
             store.counters.remembered.fetch_add(1, Ordering::Relaxed);
             return Here::Not(Not::Short(shortage));
@@ -142,7 +140,7 @@ impl Limiter {
             drop(shard);
             return (self.limits_of(owner), Default::default());
         };
-        let limits = kept.limits.clone();
+        let limits = kept.limits().clone();
         // One at a time: else each of those that find none would take one.
         let expected = near.calls.expected().filter(|_| store.lease > 0 && near.leasing_until <= nanos);
         let wants = match (expected, limits.exact()) {
@@ -168,8 +166,8 @@ impl Limiter {
         let nanos = self.nanos(now);
         let mut shard = self.shard(owner.key);
         match self.known(&mut shard, owner, nanos) {
-            Some((kept, near)) if kept.limits.id() == limits.id() => {
-                learn(store, kept, near, told, nanos);
+            Some((mut kept, near)) if kept.limits().id() == limits.id() => {
+                learn(store, &mut kept, near, told, nanos);
                 near.lease(store, owner, limits, told, nanos);
             }
             // What was leased and cannot be remembered goes back.
@@ -181,7 +179,7 @@ impl Limiter {
         }
         let mut bucket = Bucket::full(limits, nanos);
         if let Ok(exact) = limits.exact() {
-            bucket.learn(limits, exact.told(&told.missing), nanos);
+            bucket.view(limits).learn(exact.told(&told.missing), nanos);
         }
         Err(bucket.reserve(limits, &costs, nanos).map_or_else(Not::Short, |()| Not::Behind))
     }
@@ -197,24 +195,19 @@ impl Limiter {
         let nanos = self.nanos(now);
         let mut guard = self.shard(due.key);
         let Shard { kept, near, .. } = &mut *guard;
-        if let (Some(kept), Some(near)) = (kept.get_mut(due.key), near.get_mut(&due.key))
-            && kept.limits.id() == due.limits.id()
+        if let (Some(mut kept), Some(near)) = (kept.get(due.key), near.get_mut(&due.key))
+            && kept.limits().id() == due.limits.id()
         {
-            learn(store, kept, near, told, nanos);
+            learn(store, &mut kept, near, told, nanos);
         }
         guard.first(due.key)
     }
 
     /// Finds or makes what is known of a key, or returns `None` if there is no room.
-    pub(crate) fn known<'a>(
-        &self,
-        shard: &'a mut Shard,
-        owner: Owner,
-        now: u64,
-    ) -> Option<(&'a mut Kept, &'a mut Near)> {
+    pub(crate) fn known<'a>(&self, shard: &'a mut Shard, owner: Owner, now: u64) -> Option<(Kept<'a>, &'a mut Near)> {
         self.kept(shard, owner, now)?;
         let Shard { kept, near, .. } = shard;
-        Some((kept.get_mut(owner.key)?, near.entry(owner.key).or_default()))
+        Some((kept.get(owner.key)?, near.entry(owner.key).or_default()))
     }
 }
 
@@ -248,9 +241,9 @@ impl Near {
     }
 }
 
-fn learn(store: &Store, kept: &mut Kept, near: &mut Near, told: &Told, now: u64) {
-    if let Ok(exact) = kept.limits.exact() {
-        kept.bucket.learn(&kept.limits, exact.told(&told.missing), now);
+fn learn(store: &Store, kept: &mut Kept<'_>, near: &mut Near, told: &Told, now: u64) {
+    if let Ok(exact) = kept.limits().exact() {
+        kept.bucket.learn(exact.told(&told.missing), now);
         near.believed_until = now.saturating_add(store.memory);
     }
 }
