@@ -189,6 +189,7 @@ pub(crate) fn http() -> Group<Request<Payload>> {
         .case("buttress, by API key, two limits, settled", layer().keyed(ByApiKey).layer(bare.clone()))
         .promise(0)
         .case("buttress, by API key, announced", layer().keyed(ByApiKey).announce().layer(bare))
+        .promise(4)
 }
 
 /// The same under axum, whose body is the one that `tower_governor` knows.
@@ -199,6 +200,23 @@ pub(crate) fn axum() -> Group<Request<Payload>> {
         .case("tower_governor, one key, one limit", GovernorLayer::new(config).layer(AxumBare))
         .case("buttress, one key, two limits, settled", layer().layer(AxumBare))
         .promise(0)
+}
+
+/// Calls that are refused, which is what a flood is made of: one request an hour has passed already.
+pub(crate) fn refused() -> Group<Request<Payload>> {
+    let mut config = GovernorConfigBuilder::default().key_extractor(GlobalKeyExtractor);
+    let plain = config.per_second(3_600).burst_size(1).finish().expect("it makes sense");
+    let headers = config.use_headers().finish().expect("it makes sense");
+    let hourly =
+        Limit::try_new("requests", Dimension::REQUESTS, 1, Duration::from_secs(3_600)).expect("it makes sense");
+    let both = Limits::try_new([hourly.clone(), limit("tokens", Dimension::TOKENS)]).expect("two limits");
+    Group::new("HTTP calls with axum's body, refused", request, "bare", AxumBare)
+        .case("tower_governor, one key, one limit", GovernorLayer::new(plain).layer(AxumBare))
+        .case("the same, with its headers", GovernorLayer::new(headers).layer(AxumBare))
+        .case("buttress, one key, one limit", TokenBucketLayer::new(hourly).layer(AxumBare))
+        .promise(14)
+        .case("buttress, by API key, two limits", TokenBucketLayer::new(both).keyed(ByApiKey).layer(AxumBare))
+        .promise(14)
 }
 
 /// Returns what a million keys take of memory.

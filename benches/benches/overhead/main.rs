@@ -43,6 +43,7 @@ const GROUPS: &[(&str, fn(Effort) -> Report)] = &[
     ("bucket", |effort| bucket_cases::a_million_keys().measure(effort)),
     ("bucket", |effort| bucket_cases::http().measure(effort)),
     ("bucket", |effort| bucket_cases::axum().measure(effort)),
+    ("bucket", |effort| bucket_cases::refused().measure(effort)),
     ("cache", |effort| cache_cases::chats().measure(effort)),
     ("choice", |effort| choice_cases::few().measure(effort)),
     ("choice", |effort| choice_cases::many().measure(effort)),

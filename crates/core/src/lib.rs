@@ -66,6 +66,7 @@ mod error;
 mod grpc;
 mod headroom;
 mod hint;
+mod http_refusal;
 #[cfg(feature = "keys")]
 mod key_hasher;
 mod label;

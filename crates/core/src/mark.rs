@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, header};
 
-use crate::{AnswerReport, CallContext, Class, Headroom, ServedBy, refusal::whole_seconds};
+use crate::{AnswerReport, CallContext, Class, Headroom, ServedBy, http_refusal::whole_seconds};
 
 /// Writes into a response what the layers of a stack know of it. HTTP responses have extensions and headers for that; others
 /// do not.

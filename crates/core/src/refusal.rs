@@ -3,9 +3,9 @@
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
-use crate::{Class, Outcome, RetryHint, TransportError, Verdict};
+use crate::{Class, Outcome, RetryHint, TransportError, Verdict, http_refusal::response};
 
 /// A layer's own *no*: why, for how long, and whether asking again can help.
 ///
@@ -214,7 +214,7 @@ impl RefusalKind {
     }
 
     /// Returns the family of the error: `error.type` of the JSON error.
-    const fn family(self) -> &'static str {
+    pub(crate) const fn family(self) -> &'static str {
         match self {
             Self::BadRequest | Self::TooLarge | Self::NotFound | Self::NotCached => "invalid_request_error",
             Self::RateLimited => "requests",
@@ -240,48 +240,6 @@ where
 impl<R: Into<Refusal>, B: From<Bytes>, E> Refuse<R, Response<B>, E> for HttpRefusal {
     fn refuse(&self, refusal: R) -> Result<Response<B>, E> {
         Ok(response(refusal.into()))
-    }
-}
-
-fn response<B: From<Bytes>>(refusal: Refusal) -> Response<B> {
-    let mut response = Response::new(B::from(Bytes::from(json(&refusal))));
-    *response.status_mut() = refusal.kind.status();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("x-should-retry", HeaderValue::from_static(if refusal.should_retry { "true" } else { "false" }));
-    if let Some(after) = refusal.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
-        let millis = after.as_nanos().div_ceil(1_000_000);
-        headers.insert("retry-after-ms", HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)));
-    }
-    response.extensions_mut().insert(refusal.class());
-    response.extensions_mut().insert(refusal);
-    response
-}
-
-/// Rounds up: a caller must not come back before the time.
-pub(crate) const fn whole_seconds(after: Duration) -> u64 {
-    after.as_secs().saturating_add((after.subsec_nanos() > 0) as u64)
-}
-
-fn json(refusal: &Refusal) -> String {
-    let (family, code) = (refusal.kind.family(), refusal.kind.code());
-    let message = Escaped(&refusal.message);
-    format!(r#"{{"error":{{"message":"{message}","type":"{family}","param":null,"code":"{code}"}}}}"#)
-}
-
-/// A text inside a JSON string (RFC 8259, section 7).
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0.chars().try_for_each(|c| match c {
-            '"' | '\\' => write!(f, "\\{c}"),
-            '\n' => f.write_str("\\n"),
-            '\0'..='\u{1f}' => write!(f, "\\u{:04x}", c as u32),
-            _ => f.write_char(c),
-        })
     }
 }
 
@@ -322,10 +280,10 @@ mod tests {
 
     #[test]
     fn a_message_cannot_break_out_of_the_json() {
-        let refusal = Refusal::new(RefusalKind::BadRequest, "a \"quoted\" \\ path\nand \u{1} more");
+        let refusal = Refusal::new(RefusalKind::BadRequest, "a \"quoted\" \\ path\nand \u{1} more, é");
         let response = http(refusal);
         let text = std::str::from_utf8(response.body()).unwrap();
-        assert!(text.contains(r#""message":"a \"quoted\" \\ path\nand \u0001 more""#), "{text}");
+        assert!(text.contains(r#""message":"a \"quoted\" \\ path\nand \u0001 more, é""#), "{text}");
     }
 
     #[test]
@@ -338,5 +296,6 @@ mod tests {
     fn the_longest_wait_is_written_without_overflow() {
         let response = http(Refusal::new(RefusalKind::RateLimited, "").with_retry_after(Duration::MAX));
         assert_eq!(response.headers()["retry-after"], u64::MAX.to_string());
+        assert_eq!(response.headers()["retry-after-ms"], u64::MAX.to_string());
     }
 }

@@ -44,7 +44,7 @@ impl Bucket {
     /// Creates full buckets.
     #[must_use]
     pub fn full(limits: &Limits, now: u64) -> Self {
-        let mut bucket = Self(vec![0; 1 + limits.words()].into_boxed_slice());
+        let mut bucket = Self(vec![0; 1 + limits.width()].into_boxed_slice());
         bucket.view(limits).fill(now);
         bucket
     }

@@ -94,8 +94,8 @@ impl RateLimited {
         self.shortage.as_ref().map(Shortage::stand).or(self.stand.as_deref())
     }
 
-    pub(crate) fn wait_for(&self, limit: &Limit) -> Option<Duration> {
-        self.shortage.as_ref()?.wait_for(limit.name())
+    pub(crate) fn wait_at(&self, at: usize) -> Option<u64> {
+        self.shortage.as_ref()?.wait_at(at)
     }
 
     fn kind(&self) -> RefusalKind {
@@ -119,9 +119,9 @@ impl fmt::Display for RateLimited {
             _ if self.reason == Reason::Late => "the rate limit is reached, and there was not enough in time",
             _ => "the rate limit is reached",
         })?;
-        for (at, limit) in self.limits().enumerate() {
-            let (before, name) = (if at == 0 { ": " } else { ", " }, limit.name().as_str());
-            write!(f, "{before}{name} of {} {} in {:?}", limit.refill(), limit.dimension().unit(), limit.period())?;
+        for (at, (limit, phrase)) in self.shortage.iter().flat_map(Shortage::phrases).enumerate() {
+            f.write_str(if at == 0 { ": " } else { ", " })?;
+            f.write_str(phrase)?;
             if self.is_never() {
                 write!(f, ", {} at once", limit.capacity())?;
             }

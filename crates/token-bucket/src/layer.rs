@@ -213,7 +213,8 @@ impl<M, P, K, T, W, E> TokenBucketLayer<M, P, Callers<K, T, W>, E> {
 }
 
 impl<M, C, E> TokenBucketLayer<M, HttpProtocol, C, E> {
-    /// Tells every caller of its rates, and not only those that are refused. The text costs a few allocations a call.
+    /// Tells every caller of its rates, and not only those that are refused. It costs two allocations a
+    /// call, and two more where the header map must grow.
     #[must_use]
     pub const fn announce(mut self) -> Self {
         self.desk.protocol.announce = true;

@@ -15,7 +15,7 @@ impl<'a> Levels<'a> {
     /// The levels begin with `words`, and there may be more of these than of those.
     #[inline(always)]
     pub(crate) fn of(words: &'a mut [u64], limits: &Limits) -> Self {
-        Self { words: &mut words[..limits.words()], narrow: limits.is_narrow() }
+        Self { words: &mut words[..limits.width()], narrow: limits.is_narrow() }
     }
 
     /// Returns the levels if each is one word, as it nearly always is.

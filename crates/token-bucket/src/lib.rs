@@ -55,7 +55,8 @@
 //! free; all lie in one array, so that a key among a million costs one way to memory. A call that ends with what was reserved takes no lock. What costs no more and no less than is known before has
 //! nothing to settle: [`take`](LimitsHandle::take) does without, and so does a layer whose answers [cannot tell](Cover::TELLS).
 //! A call that waits allocates its turn and a timer, and is woken when it is first: no other one is. A refusal allocates what it
-//! tells: twice without HTTP. A call for which Redis is asked boxes its question; one from a lease does not.
+//! tells: twice without HTTP, and thirteen times with it. [`announce`](TokenBucketLayer::announce) allocates twice,
+//! and twice more where the answer's header map must grow. A call for which Redis is asked boxes its question; one from a lease does not.
 //! `tracing` events: `queued`, `refused`, `no room for the key`; with Redis `redis did not decide`, `decided without redis`.
 //!
 //! # Example
@@ -143,6 +144,7 @@ mod operator;
 mod protocol;
 mod queue;
 mod reservation;
+mod rule;
 mod service;
 mod shard;
 #[cfg(feature = "redis")]
@@ -154,6 +156,7 @@ mod terms;
 mod ticket;
 #[cfg(test)]
 mod vectors;
+mod words;
 
 #[cfg(feature = "redis")]
 pub use self::shared::{ShareError, SharedCounts, SharedLimits, Sharing, WhenAway};

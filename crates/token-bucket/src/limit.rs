@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +11,8 @@ use std::{
 use buttress_core::Label;
 use http::HeaderValue;
 
-use crate::{Dimension, LimitError, levels::gcd, limit_error::Fault};
+pub(crate) use crate::rule::Rule;
+use crate::{Dimension, LimitError, limit_error::Fault, words::Words};
 
 /// How much is allowed in one [`Dimension`]: a bucket that holds so much, and is refilled without pause.
 ///
@@ -41,27 +42,12 @@ struct Rules {
     rules: Box<[Rule]>,
     /// All levels are within 64 bits, as those of all limits that make sense are.
     narrow: bool,
-    /// So many words the levels of a key take.
-    words: usize,
-    /// What a header says of them, once somebody asks: the same for all keys.
-    header: OnceLock<Option<HeaderValue>>,
+    /// So many words of memory the levels of a key take.
+    width: usize,
+    words: Words,
     /// The same as a script wants it, once somebody asks.
     #[cfg(feature = "redis")]
-    exact: OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
-}
-
-/// A limit as the arithmetic wants it: levels are counted in parts of a unit such that every nanosecond brings a whole number of
-/// them, and nothing is ever rounded. Rate and unit have no common factor, so that no smaller numbers would do.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) limit: Limit,
-    pub(crate) dimension: Dimension,
-    /// So many parts come in a nanosecond.
-    pub(crate) rate: u64,
-    /// So many are one of what is counted.
-    pub(crate) unit: u64,
-    pub(crate) capacity: i128,
-    pub(crate) floor: i128,
+    exact: std::sync::OnceLock<Result<crate::shared::Exact, crate::ShareError>>,
 }
 
 /// A year and a day: with it, no product of numbers of 64 bits leaves 128 bits.
@@ -221,12 +207,12 @@ impl Limits {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(Arc::new(Rules {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            words: if narrow { rules.len() } else { 2 * rules.len() },
+            width: if narrow { rules.len() } else { 2 * rules.len() },
             rules,
             narrow,
-            header: OnceLock::new(),
+            words: Words::default(),
             #[cfg(feature = "redis")]
-            exact: OnceLock::new(),
+            exact: std::sync::OnceLock::new(),
         }))
     }
 
@@ -253,9 +239,14 @@ impl Limits {
         exact.as_ref().map_err(Clone::clone)
     }
 
-    /// Returns what `make` made of these limits the first time.
-    pub(crate) fn header(&self, make: impl FnOnce(&Self) -> Option<HeaderValue>) -> Option<HeaderValue> {
-        self.0.header.get_or_init(|| make(self)).clone()
+    /// Returns the value of `RateLimit-Policy`.
+    pub(crate) fn policy(&self) -> Option<HeaderValue> {
+        self.0.words.policy(self)
+    }
+
+    /// Returns what a refusal says of the limit at this place.
+    pub(crate) fn phrase(&self, at: usize) -> &str {
+        self.0.words.phrase(self, at)
     }
 
     #[inline]
@@ -263,10 +254,10 @@ impl Limits {
         self.0.narrow
     }
 
-    /// Returns how many words the levels of a key take.
+    /// Returns how many words of memory the levels of a key take.
     #[inline]
-    pub(crate) fn words(&self) -> usize {
-        self.0.words
+    pub(crate) fn width(&self) -> usize {
+        self.0.width
     }
 
     #[inline]
@@ -278,41 +269,6 @@ impl Limits {
 impl From<Limit> for Limits {
     fn from(limit: Limit) -> Self {
         Self::try_new([limit]).expect("one limit is neither none nor too many")
-    }
-}
-
-// === impl Rule ===
-
-impl Rule {
-    fn new(limit: Limit) -> Self {
-        let period = u64::try_from(limit.period.as_nanos()).expect("no longer than 366 days");
-        let common = gcd(limit.refill, period);
-        let (rate, unit) = (limit.refill / common, period / common);
-        let scaled = |amount: u64| i128::from(amount) * i128::from(unit);
-        Self {
-            dimension: limit.dimension,
-            rate,
-            unit,
-            capacity: scaled(limit.capacity),
-            floor: -scaled(limit.max_debt),
-            limit,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn scaled(&self, amount: u64) -> i128 {
-        i128::from(amount) * i128::from(self.unit)
-    }
-
-    /// Returns how many whole units a level is.
-    pub(crate) fn units(&self, level: i128) -> i128 {
-        level.div_euclid(i128::from(self.unit))
-    }
-
-    /// Returns in how many nanoseconds `amount` comes, which is scaled; rounded up.
-    pub(crate) fn time_for(&self, amount: i128) -> u64 {
-        let amount = u128::try_from(amount).unwrap_or(0);
-        u64::try_from(amount.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX)
     }
 }
 

@@ -27,6 +27,15 @@ pub(crate) struct Stand {
     levels: [i128; Limits::MOST],
 }
 
+/// How one limit of a key stood.
+pub(crate) struct Stands<'a> {
+    pub(crate) limit: &'a Limit,
+    /// In whole units.
+    pub(crate) level: i128,
+    /// After how many nanoseconds the bucket is full.
+    pub(crate) full_in: u64,
+}
+
 // === impl Shortage ===
 
 impl Shortage {
@@ -54,7 +63,18 @@ impl Shortage {
 
     /// Returns the limits that were short. If the costs can [never](Self::is_never) be taken: those that are too small.
     pub fn limits(&self) -> impl Iterator<Item = &Limit> {
-        self.0.stand.limits.iter().enumerate().filter(|(at, _)| self.0.short & 1 << at != 0).map(|(_, limit)| limit)
+        self.places().map(|at| &self.0.stand.limits.rules()[at].limit)
+    }
+
+    /// Returns the places of the limits that were short.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        (0..self.0.stand.limits.rules().len()).filter(|at| self.0.short & 1 << at != 0)
+    }
+
+    /// Returns the limits that were short, and what is said of each.
+    pub(crate) fn phrases(&self) -> impl Iterator<Item = (&Limit, &str)> {
+        let limits = &self.0.stand.limits;
+        self.places().map(|at| (&limits.rules()[at].limit, limits.phrase(at)))
     }
 
     /// Returns after how long the costs can be taken if nobody else takes anything, or `None` if they never can. Exact, and
@@ -81,10 +101,9 @@ impl Shortage {
         &self.0.stand
     }
 
-    /// Returns how long the wait for one limit alone would be, if it was short.
-    pub(crate) fn wait_for(&self, name: &buttress_core::Label) -> Option<Duration> {
-        let at = self.0.stand.limits.iter().position(|limit| limit.name() == name)?;
-        (self.0.short & 1 << at != 0 && self.0.wait.is_some()).then(|| Duration::from_nanos(self.0.waits[at]))
+    /// Returns for how many nanoseconds one would have to wait for one limit alone, by its place, if it was short.
+    pub(crate) fn wait_at(&self, at: usize) -> Option<u64> {
+        (self.0.short & 1 << at != 0 && self.0.wait.is_some()).then_some(self.0.waits[at])
     }
 }
 
@@ -101,14 +120,29 @@ impl Stand {
         &self.limits
     }
 
-    /// Returns each limit, how many whole units are left of it, and after which time it is full.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&Limit, i128, Duration)> {
-        self.levels.iter().zip(self.limits.rules()).map(|(level, rule)| {
-            (&rule.limit, rule.units(*level), Duration::from_nanos(rule.time_for(rule.capacity - level)))
+    /// Returns how each limit stood, in their order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Stands<'_>> {
+        self.levels.iter().zip(self.limits.rules()).map(|(level, rule)| Stands {
+            limit: &rule.limit,
+            level: rule.units(*level),
+            full_in: rule.time_for(rule.capacity - level),
         })
     }
 
     pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.each().map(|(limit, level, full_in)| Standing { limit: limit.clone(), level, full_in })
+        self.each().map(|Stands { limit, level, full_in }| Standing {
+            limit: limit.clone(),
+            level,
+            full_in: Duration::from_nanos(full_in),
+        })
+    }
+}
+
+// === impl Stands ===
+
+impl Stands<'_> {
+    /// Returns how many whole units can be taken.
+    pub(crate) fn left(&self) -> u64 {
+        u64::try_from(self.level.max(0)).unwrap_or(u64::MAX)
     }
 }

@@ -179,7 +179,7 @@ const fn places_for(keys: usize) -> usize {
 }
 
 fn stride_for(limits: &Limits) -> usize {
-    HEAD + 1 + limits.words()
+    HEAD + 1 + limits.width()
 }
 
 #[inline]

@@ -6,15 +6,10 @@ use buttress_core::{BoxError, Payload, Refusal, Usage};
 use buttress_testkit::{Reply, Script};
 use buttress_token_bucket::{Charge, Costs, Prices, Settling, TokenBucketLayer};
 use http::Request;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
-use crate::support::{Answer, MINUTE, ask, both, ends, estimate, left, n, over_probe, requests, send, streams, tokens};
-
-async fn read(answer: Answer) {
-    #[expect(clippy::disallowed_methods, reason = "it is bounded")]
-    Limited::new(answer.into_body(), 10_000).collect().await.expect("the body is whole");
-}
+use crate::support::{MINUTE, ask, both, ends, estimate, left, n, over_probe, read, requests, send, streams, tokens};
 
 fn layer() -> TokenBucketLayer {
     TokenBucketLayer::new(both(100, 1_000))

@@ -8,6 +8,7 @@ use buttress_token_bucket::{
     Caller, Costs, Dimension, Estimate, Limit, Limits, LimitsHandle, ResponseBody, TokenBucket, TokenBucketLayer,
 };
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, Limited};
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 
@@ -83,6 +84,13 @@ fn told(usage: Option<Usage>, body: Script) -> Reply {
     let report = AnswerReport::default();
     usage.into_iter().for_each(|usage| report.count(usage));
     Reply::ok().extension(report).body(body)
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn read(answer: Answer) -> String {
+    #[expect(clippy::disallowed_methods, reason = "it is bounded")]
+    let whole = Limited::new(answer.into_body(), 10_000).collect().await.expect("the body is whole");
+    String::from_utf8(whole.to_bytes().into()).expect("it is text")
 }
 
 /// Returns how much is left for all, limit by limit.
