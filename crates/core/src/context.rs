@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 
 use crate::{Attempt, Head, Label, Target, Trail, Verdict, trail::Bars};
@@ -36,6 +36,20 @@ struct State {
     trail: Trail,
 }
 
+/// What bounds the next attempt of a request, all of one moment. See [`CallContext::bounds`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// When the answer must have come.
+    pub deadline: Option<Instant>,
+    /// How long one attempt may take, where it was set for this request.
+    pub attempt_timeout: Option<Duration>,
+    /// How many attempts were made.
+    pub attempts_made: u32,
+    /// How many further attempts are allowed.
+    pub attempts_left: u32,
+}
+
 /// A target that failed, or one of its credentials.
 #[derive(Clone)]
 struct Failed {
@@ -50,12 +64,17 @@ impl CallContext {
     /// Creates a context that allows `attempts` in all, the first one included, and has no deadline.
     #[must_use]
     pub fn new(attempts: NonZeroU32) -> Self {
-        let attempts_left = attempts.get() - 1;
+        Self::after(0, attempts)
+    }
+
+    /// Creates a context for the request of a client that has retried so often before.
+    fn after(client_retries: u32, attempts: NonZeroU32) -> Self {
         Self(Arc::new(Mutex::new(State {
             deadline: None,
             attempt_timeout: None,
-            attempts_left,
-            client_retries: 0,
+            // The first attempt is free, whatever the client has used up.
+            attempts_left: (attempts.get() - 1).saturating_sub(client_retries),
+            client_retries,
             // Without an allocation, as long as nothing fails.
             failed: Vec::new(),
             barred: Vec::new(),
@@ -82,12 +101,14 @@ impl CallContext {
         if let Some(context) = head.extensions().get::<Self>() {
             return context.clone();
         }
-        let client_retries = client_retries(head.headers());
-        let left = attempts.get().saturating_sub(client_retries);
-        let context = Self::new(NonZeroU32::new(left).unwrap_or(NonZeroU32::MIN));
-        context.state().client_retries = client_retries;
+        let context = Self::of_client(head.headers(), attempts);
         head.extensions_mut().insert(context.clone());
         context
+    }
+
+    /// Creates a context for a request that came with `headers`.
+    pub(crate) fn of_client(headers: &HeaderMap, attempts: NonZeroU32) -> Self {
+        Self::after(client_retries(headers), attempts)
     }
 
     /// Takes one further attempt from the allowance, or returns `false` if none is left.
@@ -139,6 +160,18 @@ impl CallContext {
     #[must_use]
     pub fn attempt_timeout(&self) -> Option<Duration> {
         self.state().attempt_timeout
+    }
+
+    /// Returns what bounds the next attempt, in one look.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        let state = self.state();
+        Bounds {
+            deadline: state.deadline,
+            attempt_timeout: state.attempt_timeout,
+            attempts_made: state.trail.made(),
+            attempts_left: state.attempts_left,
+        }
     }
 
     /// Begins a new walk over the targets: each failure domain may be tried once more.
@@ -224,7 +257,9 @@ impl Failed {
 }
 
 fn client_retries(headers: &HeaderMap) -> u32 {
-    let count = headers.get("x-stainless-retry-count").and_then(|value| value.to_str().ok());
+    // A name that is known need not be read and checked for each request.
+    static COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+    let count = headers.get(&COUNT).and_then(|value| value.to_str().ok());
     count.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 

@@ -31,7 +31,8 @@
 //! # Cost
 //!
 //! Verdicts, classes and hints are `Copy`. A success is classified without an allocation. A [`CallContext`] is one
-//! allocation, and what `http` needs to hold it in the extensions. Clones of targets and labels count a reference.
+//! allocation, and three that `http` needs to hold it in the extensions; a request with nothing else in them is copied without
+//! them. Clones of targets and labels count a reference.
 //!
 //! # Example
 //!
@@ -55,6 +56,7 @@
 
 mod answer_report;
 mod answering;
+mod begin;
 mod body;
 mod body_end;
 mod classify;
@@ -94,7 +96,7 @@ pub use self::{
     body::Body,
     body_end::{BodyEnd, End, EndBody, OnBodyEnd},
     classify::{Class, Classify, HttpClassify, Outcome},
-    context::CallContext,
+    context::{Bounds, CallContext},
     criticality::Criticality,
     error::{BoxError, TransportError, TransportErrorKind},
     grpc::GrpcClassify,

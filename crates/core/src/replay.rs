@@ -4,7 +4,10 @@ use std::{error::Error, fmt, num::NonZeroU32};
 
 use http::{Extensions, HeaderMap, Method, Request};
 
-use crate::{CallContext, Criticality, HttpMark, NoMark, ReplayBody, Target};
+use crate::{
+    CallContext, Criticality, HttpMark, NoMark, ReplayBody, Target,
+    begin::{begin, complete},
+};
 
 /// How a request is sent more than once.
 ///
@@ -65,6 +68,20 @@ pub trait Replay<Req> {
     /// Finds the context of `request`, or creates one that allows `attempts` in all; `None` if it can hold none.
     fn context(&self, request: &mut Req, attempts: NonZeroU32) -> Option<CallContext> {
         Some(CallContext::in_head(self.inbound(request)?, attempts))
+    }
+
+    /// Splits `request` as [`split`](Self::split) does, and finds its context or creates one, as [`context`](Self::context) does.
+    /// What is sent carries the context; what is kept may have none until it is [completed](Self::complete).
+    fn begin(&self, mut request: Req, attempts: NonZeroU32) -> (Self::Request, Self::Saved, Option<CallContext>) {
+        let context = self.context(&mut request, attempts);
+        let (first, saved) = self.split(request);
+        (first, saved, context)
+    }
+
+    /// Puts `context` into what is kept, if [`begin`](Self::begin) left it out: before anybody looks there, or makes the request
+    /// once more.
+    fn complete(&self, saved: &mut Self::Saved, context: &CallContext) {
+        let _ = (saved, context);
     }
 
     /// Returns how much `request` matters: what its extensions say, where it has them.
@@ -175,6 +192,15 @@ impl<B: Clone> Replay<Request<B>> for Http {
         Ok(saved.clone())
     }
 
+    #[inline]
+    fn begin(&self, request: Request<B>, attempts: NonZeroU32) -> (Self::Request, Self::Saved, Option<CallContext>) {
+        begin(self, request, attempts)
+    }
+
+    fn complete(&self, saved: &mut Self::Saved, context: &CallContext) {
+        complete(saved, context);
+    }
+
     fn is_idempotent(&self, saved: &Request<B>) -> bool {
         is_idempotent(saved)
     }
@@ -224,6 +250,15 @@ impl<B: http_body::Body> Replay<Request<B>> for HttpReplay {
         HttpReplayed.again(saved)
     }
 
+    #[inline]
+    fn begin(&self, request: Request<B>, attempts: NonZeroU32) -> (Self::Request, Self::Saved, Option<CallContext>) {
+        begin(self, request, attempts)
+    }
+
+    fn complete(&self, saved: &mut Self::Saved, context: &CallContext) {
+        complete(saved, context);
+    }
+
     fn is_idempotent(&self, saved: &Self::Saved) -> bool {
         is_idempotent(saved)
     }
@@ -267,6 +302,15 @@ impl<B> Replay<Request<ReplayBody<B>>> for HttpReplayed {
         *request.headers_mut() = saved.headers().clone();
         *request.extensions_mut() = saved.extensions().clone();
         Ok(request)
+    }
+
+    #[inline]
+    fn begin(&self, request: Self::Request, attempts: NonZeroU32) -> (Self::Request, Self::Saved, Option<CallContext>) {
+        begin(self, request, attempts)
+    }
+
+    fn complete(&self, saved: &mut Self::Saved, context: &CallContext) {
+        complete(saved, context);
     }
 
     fn is_idempotent(&self, saved: &Self::Saved) -> bool {

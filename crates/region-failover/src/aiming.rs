@@ -44,7 +44,13 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
             let layer = &*self.layer;
             let (member, target) = (&found.member, &found.member.faces()[found.face]);
             // Made again only now: that ends the failed attempt's body, which may still be on its way.
-            let Some(mut request) = first.take().or_else(|| layer.replay.again(&self.saved).ok()) else {
+            let again = || {
+                if let Some(context) = self.story.told() {
+                    layer.replay.complete(&mut self.saved, context);
+                }
+                layer.replay.again(&self.saved).ok()
+            };
+            let Some(mut request) = first.take().or_else(again) else {
                 member.unclaim();
                 break;
             };
@@ -120,10 +126,11 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     #[inline(always)]
     fn aim(&self, Found { member, face }: Found, model: Option<Label>, begun: Moment) -> Aim {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let timeout = self.story.attempt_timeout().unwrap_or(self.layer.settings.attempt_timeout);
+        let bounds = self.story.bounds();
+        let timeout = bounds.attempt_timeout.unwrap_or(self.layer.settings.attempt_timeout);
         // A timeout beyond what a clock can hold is no timeout; a day is as good.
         let own = begun.at.checked_add(timeout).unwrap_or_else(|| begun.at + DAY);
-        let until = self.story.deadline().map_or(own, |deadline| deadline.min(own));
+        let until = bounds.deadline.map_or(own, |deadline| deadline.min(own));
         Aim { member, face, model, begun, until, patient: until == own }
     }
 }

@@ -93,7 +93,8 @@
 //!
 //! Always ready: a target cannot be chosen before the request is seen, so each attempt makes a clone of the inner service
 //! ready. One [`CallContext`], where no layer further out has made it and the request has a head to hold it, or its first
-//! attempt fails; one clone of request and service per attempt. A timer is registered only for an attempt that is not
+//! attempt fails; one clone of request and service per attempt. An HTTP answer that says who gave it takes four allocations, an
+//! attempt that says where it goes one. A timer is registered only for an attempt that is not
 //! answered at once. Choosing allocates nothing, locks nothing of a target with one credential that simply serves, and with
 //! [`Policy::Ordered`] or [`Policy::Balanced`] looks at a few targets, however many there are; the other policies look at
 //! all. What is known of a target is a few hundred bytes, and at most 64 names of models that it lacks. With hedging, a

@@ -46,16 +46,16 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let layer = Arc::clone(&self.layer);
-        let context = layer.replay.context(&mut request, layer.settings.allowance);
         let class = layer.replay.criticality(&mut request);
-        let story = Story::new(context, layer.settings.allowance, class);
         let keys = layer.replay.inbound(&mut request).map_or_else(Keys::default, |head| {
             let extensions = head.extensions();
             Keys { affinity: extensions.get().copied(), route: extensions.get().copied() }
         });
-        let (first, saved) = layer.replay.split(request);
+        let (first, saved, context) = layer.replay.begin(request, layer.settings.allowance);
+        let story = Story::new(context, layer.settings.allowance, class);
         ResponseFuture::new(Call::new(self.inner.clone(), layer, saved, story, keys), first)
     }
 }

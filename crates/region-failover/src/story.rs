@@ -1,8 +1,8 @@
 //! What a request carries, made only when there is something to tell.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
-use buttress_core::{Attempt, CallContext, Criticality};
+use buttress_core::{Attempt, Bounds, CallContext, Criticality};
 use tokio::time::Instant;
 
 /// What a request carries: the context that came with it, or one of its own, which is made when something happens that it
@@ -55,9 +55,10 @@ impl Story {
         self.told()?.deadline()
     }
 
+    /// Returns what bounds the next attempt, in one look.
     #[inline]
-    pub(crate) fn attempt_timeout(&self) -> Option<Duration> {
-        self.told()?.attempt_timeout()
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.told().map(CallContext::bounds).unwrap_or_default()
     }
 
     #[inline]

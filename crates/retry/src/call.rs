@@ -24,7 +24,8 @@ pub(crate) struct Call<S, R, C, P, Saved> {
     pub(crate) made: u32,
     /// The budgets count this call as under way.
     counted: bool,
-    /// Boxed, since a call without a context that succeeds at once never needs it, and every call moves this struct.
+    tracked: Option<Tracked>,
+    /// Boxed, since a call that succeeds at once never needs it, and every call moves this struct.
     more: Option<Box<More>>,
 }
 
@@ -36,10 +37,9 @@ struct Tracked {
     held: u32,
 }
 
-/// What only a call needs that failed, or that has a context or a deadline.
+/// What only a call needs that failed, or that has a deadline and no context.
 #[derive(Default)]
 struct More {
-    tracked: Option<Tracked>,
     ledger: Ledger,
     /// The layer's own deadline, for requests that carry no context.
     deadline: Option<Instant>,
@@ -66,10 +66,11 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         if counted {
             begin_all(budgets);
         }
-        let special = context.is_some() || deadline.is_some();
-        let more =
-            special.then(|| Box::new(More { tracked: context.map(Tracked::begin), deadline, ..More::default() }));
-        Self { service, layer, saved, made: 0, counted, more }
+        let tracked = context.map(Tracked::begin);
+        // A context holds the deadline itself.
+        let own = deadline.filter(|_| tracked.is_none());
+        let more = own.map(|own| Box::new(More { deadline: Some(own), ..More::default() }));
+        Self { service, layer, saved, made: 0, counted, tracked, more }
     }
 
     /// Hears that the wait is over.
@@ -77,10 +78,11 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         self.layer.settings.counters.retry();
         let more = self.more();
         more.ledger.retry_begins();
-        if let (Some(attempt), Some(tracked)) = (more.ended.take(), &more.tracked) {
+        let ended = more.ended.take();
+        if let (Some(attempt), Some(tracked)) = (ended, &self.tracked) {
             tracked.context.record(attempt);
         }
-        more.tracked = more.tracked.take().map(|tracked| Tracked::begin(tracked.context));
+        self.tracked = self.tracked.take().map(|tracked| Tracked::begin(tracked.context));
     }
 
     #[inline]
@@ -115,7 +117,7 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
     }
 
     fn context(&self) -> Option<&CallContext> {
-        self.more.as_ref()?.tracked.as_ref().map(|tracked| &tracked.context)
+        self.tracked.as_ref().map(|tracked| &tracked.context)
     }
 
     /// Returns when and with what to try again after `result`, or `None` if it is final.
@@ -127,7 +129,7 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         P: Policies<Saved>,
     {
         // Nobody else wants to hear of it.
-        if self.more.is_none() && self.layer.classify.is_success(result.as_ref()) {
+        if self.tracked.is_none() && self.more.is_none() && self.layer.classify.is_success(result.as_ref()) {
             if self.counted {
                 self.each_budget(|budget, entry| budget.attempt_ended(entry, Verdict::Success));
             }
@@ -178,6 +180,9 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
         P: Policies<Saved>,
     {
         let layer = Arc::clone(&self.layer);
+        if let Some(tracked) = &self.tracked {
+            layer.replay.complete(&mut self.saved, &tracked.context);
+        }
         let head = layer.replay.kept(&self.saved);
         let policy = head.and_then(|head| head.extensions().get().copied());
         let policy = policy.unwrap_or_else(|| layer.policies.policy(&self.saved));
@@ -255,8 +260,7 @@ impl<S, R, C, P, Saved> Call<S, R, C, P, Saved> {
     where
         R: Replay<Req, Saved = Saved>,
     {
-        let tracked = self.more.as_ref().and_then(|more| more.tracked.as_ref());
-        let Some(Tracked { context, begun, held }) = tracked else { return };
+        let Some(Tracked { context, begun, held }) = &self.tracked else { return };
         if context.attempts_made() != *held || matches!(class.outcome, Outcome::Refused(_)) {
             return;
         }

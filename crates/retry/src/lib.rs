@@ -42,8 +42,8 @@
 //! # Cost
 //!
 //! One clone of the inner service and of the request, and no allocation for a call that has no context and no deadline of
-//! the layer's own, with or without a budget. A call that has one, as over HTTP, allocates what it keeps track of and reads
-//! the clock; and the [`CallContext`], where no layer further out has made it. Each further attempt boxes its state. A budget
+//! the layer's own, with or without a budget. A call that has one, as over HTTP, reads the clock, and allocates the
+//! [`CallContext`], where no layer further out has made it. Each further attempt boxes its state. A budget
 //! costs one or two atomic operations, [`Budget::rate`] a short lock and a look at the clock. A policy is looked for only
 //! after a failure.
 //!

@@ -42,15 +42,14 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
+    fn call(&mut self, request: Req) -> Self::Future {
         let settings = &self.layer.settings;
-        let context = self.layer.replay.context(&mut request, settings.allowance);
+        let (first, saved, context) = self.layer.replay.begin(request, settings.allowance);
         // A deadline beyond what a clock can hold is no deadline.
         let deadline = settings.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
         if let (Some(context), Some(deadline)) = (&context, deadline) {
             context.limit_deadline(deadline);
         }
-        let (first, saved) = self.layer.replay.split(request);
         let call = Call::new(self.inner.clone(), Arc::clone(&self.layer), saved, context, deadline);
         ResponseFuture::new(self.inner.call(first), call)
     }

@@ -71,6 +71,16 @@ async fn a_request_reaches_each_target_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_target_finds_the_one_context_of_a_request_that_came_with_none() {
+    let replies = [Reply::status(503), Reply::status(503), Reply::ok()];
+    let (mut service, handle) = over(&failover("east west north"), replies);
+    drop(send(&mut service, get()).await);
+    let seen = handle.seen().into_iter();
+    let made = seen.map(|seen| seen.extensions.get::<CallContext>().map(CallContext::attempts_made));
+    assert_eq!(made.collect::<Vec<_>>(), [Some(3); 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_streams_reaches_each_target_whole() {
     let (probe, handle) = buttress_testkit::Probe::<ScriptedBody>::new();
     handle.next(Reply::status(503).reading(1));

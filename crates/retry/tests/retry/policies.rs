@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use buttress_core::{Http, HttpClassify, Payload};
+use buttress_core::{CallContext, Http, HttpClassify, Payload};
 use buttress_retry::{Backoff, Policy, RetryLayer};
 use buttress_testkit::{Probe, Reply, ScriptedBody, send};
 use http::Request;
@@ -34,6 +34,21 @@ async fn calls(path: &str, policy: Option<Policy>) -> (usize, usize) {
     policy.and_then(|policy| request.extensions_mut().insert(policy));
     drop(send(&mut layer.layer(probe), request).await);
     (handle.calls(), asked.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_finds_the_context_of_the_request_that_failed() {
+    let left = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&left);
+    let policy = move |request: &Request<Payload>| {
+        let context = CallContext::of(request).expect("it was begun with one");
+        seen.store(context.attempts_left() as usize, Ordering::Relaxed);
+        Policy::never()
+    };
+    let (probe, handle) = Probe::<ScriptedBody>::new();
+    handle.always(Reply::status(503));
+    drop(send(&mut retry().allowance(n(4)).policy(policy).layer(probe), get()).await);
+    assert_eq!((handle.calls(), left.load(Ordering::Relaxed)), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]
