@@ -182,10 +182,7 @@ fn what_the_script_did_not_write_counts_as_nothing_and_is_written_over() {
 
 #[test]
 fn the_time_to_live_is_written_anew_before_it_is_over() {
-    let server = RedisServer::start();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    runtime.block_on(async {
-        let there = There::connect(&server).await;
+    run(async |there| {
         let limits = limits([limit("a", 1, 1_000_000_000)]);
         let mut now = NOW;
         there.apply(&limits, take(&[1_000_000]), now).await;
