@@ -29,6 +29,10 @@ pub struct Invocation {
     by_sha: Cmd,
 }
 
+/// How much room a call has at first: growing step by step costs more than the rest of making it.
+const USUAL_ARGS: usize = 8;
+const USUAL_BYTES: usize = 384;
+
 // === impl Script ===
 
 impl Script {
@@ -50,8 +54,8 @@ impl Script {
     /// [`Namespace`](crate::Namespace) with one tag are.
     #[must_use]
     pub fn call<K: ToRedisArgs>(&self, keys: &[K]) -> Invocation {
-        let mut by_sha = redis::cmd("EVALSHA");
-        by_sha.arg(&*self.sha).arg(keys.len());
+        let mut by_sha = Cmd::with_capacity(keys.len() + USUAL_ARGS, USUAL_BYTES);
+        by_sha.arg("EVALSHA").arg(&*self.sha).arg(keys.len());
         for key in keys {
             by_sha.arg(key);
         }

@@ -7,12 +7,15 @@ mod counts;
 mod differential;
 mod error;
 mod exact;
+#[cfg(test)]
+mod kept;
 mod lease;
 mod near;
 mod outbox;
 mod script;
 mod settle;
 mod sharing;
+mod source;
 mod store;
 
 use std::{fmt, num::NonZeroU32, time::Duration};
@@ -57,7 +60,10 @@ pub use self::{counts::SharedCounts, error::ShareError, sharing::Sharing};
 ///    not reached the replica, so that at most the rate times that delay passes in addition.
 /// 8. A [queue](crate::TokenBucketLayer::queue) is fair among the calls of one replica, not between replicas.
 ///
-/// Whoever can write to Redis can make limits larger or smaller than they are.
+/// 9. Replicas may know different limits of one key, as while a configuration is rolled out: each decides by its own, and what was
+///    used of the others, up to 16 in all, is kept until it is refilled.
+///
+/// Redis 6 or later is needed, or Valkey. Whoever can write to Redis can make limits larger or smaller than they are.
 ///
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};

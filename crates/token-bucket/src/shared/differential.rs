@@ -155,7 +155,7 @@ fn redis_and_the_core_give_the_same_decisions_and_levels_over_a_hundred_thousand
         redis.connected().await;
         let namespace = Namespace::try_new("t").expect("allowed");
         let name = "differential".try_into().expect("a label");
-        let levels = Levels::new(redis.clone(), namespace, name, 7).at_told_times();
+        let levels = Levels::new(redis.clone(), &namespace, &name, 7).at_told_times();
         let limits = limits();
         let exact = limits.exact().expect("they can be shared");
         let keys: Vec<Fingerprint> = (0..KEYS).map(|key| Secret::new([3; 16]).of(&key)).collect();
@@ -176,11 +176,11 @@ fn redis_and_the_core_give_the_same_decisions_and_levels_over_a_hundred_thousand
             if round == 0 {
                 // So that it is known, and no call is sent twice and out of its turn.
                 let load = levels.call(Fingerprint::NO_KEY, exact, &Change::Fill).arg(0);
-                redis.invoke::<Vec<i64>>(&load).await.expect("it is there");
+                redis.invoke::<Vec<u8>>(&load).await.expect("it is there");
             }
-            let told: Vec<Result<Vec<i64>, _>> = all(calls.iter().map(|call| redis.invoke(call)).collect()).await;
+            let told: Vec<Result<Vec<u8>, _>> = all(calls.iter().map(|call| redis.invoke(call)).collect()).await;
             for (at, (step, told)) in steps.iter().zip(told).enumerate() {
-                let Told { done, missing, .. } = Told::read(&told.expect("redis is there"));
+                let Told { done, missing, .. } = Told::read(&told.expect("redis is there"), exact.rules.len());
                 let missing: Vec<_> = exact.told(&missing).collect();
                 let number = round * BATCH + at;
                 assert_eq!((done, &missing), (step.done, &step.missing), "{number}: {:?} at {}", step.change, step.at);

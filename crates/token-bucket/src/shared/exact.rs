@@ -7,21 +7,27 @@ use crate::{Costs, Limits, levels::gcd, limit::Rule};
 
 /// Limits in numbers that a script computes exactly.
 #[derive(Clone, Debug)]
-pub(crate) struct Exact(pub(crate) Box<[ExactRule]>);
+pub(crate) struct Exact {
+    pub(crate) rules: Box<[ExactRule]>,
+    /// Their names, parts and rates, as they are kept beside levels.
+    pub(crate) layout: String,
+    /// Of each what it holds, the most that can be missing, its rate, and the longest time that counts, as a script is told them.
+    pub(crate) numbers: Vec<u8>,
+}
 
 /// One of them. A microsecond brings `rate` parts, and `unit` parts are one of what is counted: both are whole and have no common
 /// factor, so that no smaller numbers would do.
 #[derive(Clone, Debug)]
 pub(crate) struct ExactRule {
     /// Under which name its level is kept.
-    pub(crate) field: String,
+    field: String,
     pub(crate) unit: i64,
     pub(crate) rate: i64,
     pub(crate) capacity: i64,
     /// All that can be missing: what the bucket holds, and what may be owed.
     pub(crate) most: i64,
     /// In how many microseconds that comes.
-    pub(crate) longest: i64,
+    longest: i64,
     /// How much of a [`Rule`]'s numbers a part is.
     part: i128,
 }
@@ -29,11 +35,19 @@ pub(crate) struct ExactRule {
 /// One number for each limit.
 pub(crate) type Parts = [i64; Limits::MOST];
 
+/// How many bytes a number takes that is packed.
+pub(crate) const NUMBER: usize = 8;
+
 // === impl Exact ===
 
 impl Exact {
     pub(crate) fn try_new(rules: &[Rule]) -> Result<Self, ShareError> {
-        rules.iter().map(ExactRule::try_new).collect::<Result<_, _>>().map(Self)
+        let rules = rules.iter().map(ExactRule::try_new).collect::<Result<Box<[_]>, _>>()?;
+        let names = rules.iter().map(|rule| format!("{}/{}/{}", rule.field, rule.unit, rule.rate));
+        let layout = names.collect::<Vec<_>>().join(" ") + "\n";
+        let mut numbers = Vec::with_capacity(4 * NUMBER * rules.len());
+        rules.iter().for_each(|rule| pack(&mut numbers, [rule.capacity, rule.most, rule.rate, rule.longest]));
+        Ok(Self { rules, layout, numbers })
     }
 
     /// Returns what `costs` are; of what is more than can be missing, no more than that.
@@ -44,7 +58,7 @@ impl Exact {
     /// Returns how much more `actual` is than `reserved`, or less than zero.
     pub(crate) fn change(&self, limits: &Limits, reserved: &Costs, actual: &Costs) -> Parts {
         let mut parts = Parts::default();
-        for ((part, exact), rule) in parts.iter_mut().zip(&self.0).zip(limits.rules()) {
+        for ((part, exact), rule) in parts.iter_mut().zip(&self.rules).zip(limits.rules()) {
             let amount = |costs: &Costs| i128::from(costs.amount(rule.dimension));
             let change = (amount(actual) - amount(reserved)) * i128::from(exact.unit);
             let most = i128::from(exact.most);
@@ -56,7 +70,7 @@ impl Exact {
     /// Returns `missing` of [`Rule`]s in parts, rounded up: a share of one in `replicas`.
     pub(crate) fn share(&self, missing: impl Iterator<Item = i128>, replicas: u32) -> Parts {
         let mut parts = Parts::default();
-        for ((part, exact), missing) in parts.iter_mut().zip(&self.0).zip(missing) {
+        for ((part, exact), missing) in parts.iter_mut().zip(&self.rules).zip(missing) {
             let divisor = (exact.part * i128::from(replicas)).unsigned_abs();
             let share = missing.max(0).unsigned_abs().div_ceil(divisor);
             *part = i64::try_from(share).unwrap_or(exact.most).min(exact.most);
@@ -66,7 +80,7 @@ impl Exact {
 
     /// Returns what a script says is missing in the numbers of [`Rule`]s.
     pub(crate) fn told(&self, parts: &Parts) -> impl Iterator<Item = i128> {
-        self.0.iter().zip(*parts).map(|(exact, part)| i128::from(part) * exact.part)
+        self.rules.iter().zip(*parts).map(|(exact, part)| i128::from(part) * exact.part)
     }
 }
 
@@ -102,6 +116,16 @@ impl ExactRule {
     }
 }
 
+/// Writes numbers as a script reads them: it knows doubles only, and these are exact.
+pub(crate) fn pack(bytes: &mut Vec<u8>, numbers: impl IntoIterator<Item = i64>) {
+    numbers.into_iter().for_each(|number| bytes.extend_from_slice(&(number as f64).to_le_bytes()));
+}
+
+/// Reads numbers that a script wrote. What is none counts as nothing.
+pub(crate) fn unpack(bytes: &[u8]) -> impl Iterator<Item = i64> {
+    bytes.as_chunks::<NUMBER>().0.iter().map(|number| f64::from_le_bytes(*number) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -117,11 +141,19 @@ mod tests {
     #[test]
     fn usual_limits_take_small_numbers() {
         let exact = exact(90_000, Duration::from_secs(60)).expect("it is usual");
-        let rule = &exact.0[0];
+        let rule = &exact.rules[0];
         assert_eq!((rule.unit, rule.rate, rule.capacity), (2_000, 3, 180_000_000));
-        assert_eq!(rule.field, "llm-tokens:tokens");
+        assert_eq!(exact.layout, "llm-tokens:tokens/2000/3\n");
         let day = Duration::from_secs(86_400);
         assert!(self::exact(1_000_000_000_000, day).is_ok(), "a thousand dollars a day in nano-dollars");
+    }
+
+    #[test]
+    fn packed_numbers_are_exact_up_to_the_bound() {
+        let (mut bytes, numbers) = (Vec::new(), [0, 1, -1, 1 << 53, -(1 << 53), (1 << 53) - 1]);
+        pack(&mut bytes, numbers);
+        assert!(unpack(&bytes).eq(numbers));
+        assert!(unpack(&f64::NAN.to_le_bytes()).eq([0]) && unpack(&[7; 7]).next().is_none());
     }
 
     #[test]
@@ -154,7 +186,7 @@ mod tests {
         let burst = ((1_u64 << 53) - 7) / 1_000_000;
         let limits = limit(burst);
         let exact = limits.exact().expect("it is the largest");
-        let rule = &exact.0[0];
+        let rule = &exact.rules[0];
         assert!(rule.longest * rule.rate <= 1 << 53 && rule.most < 1 << 53);
         assert_eq!(exact.needs(&limits, &Costs::ZERO.with(Dimension::REQUESTS, u64::MAX))[0], rule.most);
         assert_eq!(limit(burst + 1).exact().expect_err("one more").field(), "burst");

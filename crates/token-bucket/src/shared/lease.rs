@@ -32,7 +32,7 @@ impl Pot {
         let fits = |((left, change), rule): ((&i64, &i64), &super::exact::ExactRule)| {
             (0..=rule.capacity / TENTH * 2).contains(&(left - change)) || *change == 0
         };
-        self.left.iter().zip(change).zip(&exact.0).all(fits) && {
+        self.left.iter().zip(change).zip(&exact.rules).all(fits) && {
             self.left.iter_mut().zip(change).for_each(|(left, change)| *left -= change);
             true
         }
@@ -47,7 +47,7 @@ impl Pot {
 /// Returns what is to be leased with a call that needs `needs`, where `expected` of its like are.
 pub(crate) fn wants(exact: &Exact, needs: &Parts, expected: u32, pot: Option<&Pot>) -> Parts {
     let mut wants = Parts::default();
-    for (at, (want, rule)) in wants.iter_mut().zip(&exact.0).enumerate() {
+    for (at, (want, rule)) in wants.iter_mut().zip(&exact.rules).enumerate() {
         let most = rule.capacity / TENTH;
         let left = pot.map_or(0, |pot| pot.left[at]);
         *want = (needs[at].saturating_mul(i64::from(expected)).min(most) - left).max(0);

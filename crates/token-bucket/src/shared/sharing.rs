@@ -133,7 +133,7 @@ impl Work {
         match due.limits.exact() {
             Ok(exact) => self.levels.apply(due.key, exact, &due.change).await,
             // No such limits are let in.
-            Err(_) => Ok(Told::read(&[])),
+            Err(_) => Ok(Told::read(&[], 0)),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Store {
         let SharedLimits { redis, namespace, name, .. } = shared.clone();
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
-            levels: Arc::new(Levels::new(redis, namespace, name, rand::rng().random())),
+            levels: Arc::new(Levels::new(redis, &namespace, &name, rand::rng().random())),
             outbox: Arc::default(),
             replicas: shared.replicas,
             away: shared.away,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use buttress_testkit::RedisServer;
-use buttress_token_bucket::{Costs, SharedLimits};
+use buttress_token_bucket::{Costs, Dimension, SharedLimits};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{HOUR, Replica, requests, run, tokens, until};
+use crate::support::{HOUR, Replica, requests, run, soon, tokens, until};
 
 fn for_a_while(shared: SharedLimits) -> SharedLimits {
     shared.lease(Duration::from_secs(5))
@@ -44,19 +44,28 @@ fn what_comes_back_of_a_leased_key_costs_no_round_trip() {
 fn a_lease_that_is_not_used_goes_back_when_its_time_is_over() {
     let server = RedisServer::start();
     run(async {
-        let set = |shared: SharedLimits| shared.lease(Duration::from_millis(300));
-        let [a, b] = [
-            Replica::start_patient(server.url(), requests(10_000, HOUR), set).await,
-            Replica::start_patient(server.url(), requests(10_000, HOUR), |shared| shared.lease(Duration::ZERO)).await,
-        ];
-        for _ in 0..100 {
-            assert!(a.passes(Costs::request()).await);
+        // In a year comes nothing that would be seen here, however long this takes.
+        let limit = requests(1_000, HOUR * 24 * 365);
+        let leases = |shared: SharedLimits| shared.lease(Duration::from_secs(2));
+        let asks_always = |shared: SharedLimits| shared.lease(Duration::ZERO).remember(Duration::ZERO);
+        let a = Replica::start_patient(server.url(), limit.clone(), leases).await;
+        let b = Replica::start_patient(server.url(), limit, asks_always).await;
+        let mut used = 0;
+        while a.counts().leased == 0 {
+            assert!(used < 500 && a.passes(Costs::request()).await, "{:?}", a.counts());
+            used += 1;
         }
+        // All that the first has not used is there at once, when what is left of its lease is back, and not before.
+        let rest = Costs::ZERO.with(Dimension::REQUESTS, 1_000 - used);
+        soon(async {
+            while !b.passes(rest).await {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        // The first hears later than the second that it is done.
         until(|| a.counts().settled > 0).await;
-        sleep(Duration::from_millis(400)).await;
-        a.written().await;
-        let left = b.exhaust(Costs::request()).await;
-        assert!((9_900..=9_950).contains(&left), "and what came meanwhile: {left}");
+        assert!(!b.passes(Costs::request()).await, "and no more came back than was left");
     });
 }
 
