@@ -181,7 +181,8 @@ impl Limiter {
         // A key that is not known has full buckets, and can only owe.
         let Some(kept) = self.kept(&mut shard, taken.owner, now) else {
             drop(shard);
-            Self::settle_in(&mut lock(&self.overflow), taken, actual, now);
+            let owed = Taken { costs: taken.costs.at_most(actual), ..*taken };
+            Self::settle_in(&mut lock(&self.overflow), &owed, actual, now);
             return None;
         };
         Self::settle_in(kept, taken, actual, now);
@@ -232,6 +233,17 @@ impl Limiter {
         kept.refit(limits, version, owner.tier, now);
     }
 
+    /// Looks at buckets as they are under the rules that hold now, and changes no more of them than time does.
+    pub(crate) fn look<T>(&self, kept: &mut Kept, now: u64, f: impl FnOnce(&mut Bucket, &Limits) -> T) -> T {
+        if kept.version != self.version.load(Ordering::Acquire) {
+            let limits = self.limits_of(Owner { key: kept.key, tier: u64::from(kept.tier) });
+            if limits.id() != kept.limits.id() {
+                return f(&mut kept.bucket.refit(&kept.limits, &limits, now), &limits);
+            }
+        }
+        f(&mut kept.bucket, &kept.limits)
+    }
+
     pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
         let rules = self.rules();
         let tier = || rules.tiers.get(owner.tier as usize).unwrap_or(&rules.tiers[0]).1.clone();
@@ -258,12 +270,12 @@ impl Limiter {
     /// Returns what is missing of `costs`.
     pub(crate) fn shortage(&self, owner: Owner, costs: &Costs, now: Instant) -> Option<Shortage> {
         let now = self.nanos(now);
-        let shard = self.shard(owner.key);
-        let Some(kept) = shard.kept.get(owner.key) else {
+        let mut shard = self.shard(owner.key);
+        let Some(kept) = shard.kept.get_mut(owner.key) else {
             let limits = self.limits_of(owner);
             return Bucket::full(&limits, now).check(&limits, costs, now).err();
         };
-        kept.bucket.check(&kept.limits, costs, now).err()
+        self.look(kept, now, |bucket, limits| bucket.check(limits, costs, now).err())
     }
 
     /// Counts one more who waits, if there may be one.

@@ -124,12 +124,9 @@ impl Limiter {
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
         match shard.kept.get_mut(owner.key) {
-            Some(kept) => kept.bucket.stand(&kept.limits, now),
+            Some(kept) => self.look(kept, now, |bucket, limits| bucket.stand(limits, now)),
             // A key for which there is no room takes from what all such keys share.
-            None if full => {
-                let kept = &mut *lock(&self.overflow);
-                kept.bucket.stand(&kept.limits, now)
-            }
+            None if full => self.look(&mut lock(&self.overflow), now, |bucket, limits| bucket.stand(limits, now)),
             None => {
                 let limits = self.limits_of(owner);
                 Bucket::full(&limits, now).stand(&limits, now)
@@ -142,7 +139,9 @@ impl Limiter {
         let mut all = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(&shard.0);
-            let standing = |kept: &mut Kept| (kept.key, kept.bucket.standings(&kept.limits, now).collect());
+            let standing = |kept: &mut Kept| {
+                (kept.key, self.look(kept, now, |bucket, limits| bucket.standings(limits, now).collect()))
+            };
             all.extend(shard.kept.iter_mut().take(most - all.len()).map(standing));
         }
         all
