@@ -52,7 +52,7 @@ impl Shard {
     pub(crate) fn sweep(&mut self, now: u64) -> usize {
         let before = self.kept.len();
         #[cfg(feature = "redis")]
-        let busy = |key: &Fingerprint| self.near.get(key).is_some_and(crate::shared::Near::is_busy);
+        let mut busy = |key: &Fingerprint| self.near.get_mut(key).is_some_and(|near| near.is_busy(now));
         #[cfg(not(feature = "redis"))]
         let busy = |_: &Fingerprint| false;
         self.kept.retain(|kept| kept.waiting || busy(&kept.key) || !kept.bucket.is_full(&kept.limits, now));
