@@ -103,6 +103,33 @@ async fn usage_that_is_told_twice_counts_once_and_usage_beyond_all_sense_does_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_tells_of_its_failure_and_ends_well_is_charged_as_one_cut_short() {
+    // Whether content had come, what it told of its usage, and what is left of 500 that were reserved.
+    for (begun, usage, level) in [
+        (true, None, 800),
+        (true, Some(Usage::new(80, 1)), 820),
+        (true, Some(Usage::new(80, 150)), 770),
+        (false, None, 1_000),
+        (false, Some(Usage::new(30, 0)), 970),
+    ] {
+        let layer = layer().estimate(estimate);
+        let (service, probe) = over_probe(&layer);
+        let report = AnswerReport::default();
+        probe.always(Reply::ok().extension(report.clone()).body(Script::new().data("x".repeat(396)).data("fail")));
+        let mut answer = send(&service, ask(100, 400)).await;
+        if begun {
+            report.begin(Instant::now());
+        }
+        usage.into_iter().for_each(|usage| report.count(usage));
+        report.conclude(buttress_core::StreamFailure::idle().class());
+        while let Some(frame) = answer.body_mut().frame().await {
+            frame.expect("it ends well");
+        }
+        assert_eq!(left(&layer.handle()), [99, level], "{begun} {usage:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_panics_settles_its_call_once() {
     let layer = layer().estimate(estimate);
     let (service, probe) = over_probe(&layer);
