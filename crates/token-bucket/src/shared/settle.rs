@@ -131,12 +131,11 @@ impl Limiter {
     }
 }
 
-/// What was taken in advance goes back with the layer, and what was used while Redis was away is charged.
+/// What was taken in advance goes back with the layer.
 impl Drop for Limiter {
     fn drop(&mut self) {
         if let Some(store) = &self.shared {
             self.end_all_leases(store);
-            self.collect_spent(store, Instant::now());
             store.outbox.close();
         }
     }

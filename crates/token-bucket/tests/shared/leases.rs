@@ -46,8 +46,9 @@ fn a_lease_that_is_not_used_goes_back_when_its_time_is_over() {
     run(async {
         let set = |shared: SharedLimits| shared.lease(Duration::from_millis(300));
         let [a, b] = [
-            Replica::start_patient(server.url(), requests(10_000, HOUR), set).await,
-            Replica::start_patient(server.url(), requests(10_000, HOUR), |shared| shared.lease(Duration::ZERO)).await,
+            Replica::start_patient(server.url(), requests(10_000, HOUR * 24), set).await,
+            Replica::start_patient(server.url(), requests(10_000, HOUR * 24), |shared| shared.lease(Duration::ZERO))
+                .await,
         ];
         for _ in 0..100 {
             assert!(a.passes(Costs::request()).await);

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{HOUR, Replica, SLOWEST, config, connected, requests, run, shared, soon, tokens, until};
+use crate::{
+    decisions::LEVELS,
+    support::{HOUR, Replica, SLOWEST, config, connected, requests, run, shared, soon, tokens, until},
+};
 
 async fn answer(_: Request<Payload>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(Body::empty()))
@@ -35,7 +38,7 @@ fn what_is_leased_goes_back_when_the_layer_goes() {
     run(async {
         let redis = connected(patient(server.url())).await;
         let limits = shared(redis).lease(Duration::from_secs(10));
-        let layer = TokenBucketLayer::new(requests(10_000, HOUR)).shared(limits).expect("they can be shared");
+        let layer = TokenBucketLayer::new(requests(10_000, HOUR * 24)).shared(limits).expect("they can be shared");
         let handle = layer.handle();
         let work = Handle::current().spawn(handle.sharing());
         for _ in 0..100 {
@@ -45,7 +48,8 @@ fn what_is_leased_goes_back_when_the_layer_goes() {
         assert!(handle.shared_counts().expect("they are shared").leased > 0);
         drop((layer, handle));
         soon(work).await.expect("it completes");
-        let other = Replica::start_patient(server.url(), requests(10_000, HOUR), |shared| shared.lease(Duration::ZERO));
+        let other =
+            Replica::start_patient(server.url(), requests(10_000, HOUR * 24), |shared| shared.lease(Duration::ZERO));
         let left = other.await.exhaust(Costs::request()).await;
         assert!((9_900..=9_950).contains(&left), "all but the hundred, and what came meanwhile: {left}");
     });
@@ -56,7 +60,7 @@ fn a_process_that_ends_can_give_back_what_it_has_leased_and_write_what_waits() {
     let server = RedisServer::start();
     run(async {
         let set = |shared: SharedLimits| shared.lease(Duration::from_secs(10));
-        let ends = Replica::start_patient(server.url(), requests(10_000, HOUR), set).await;
+        let ends = Replica::start_patient(server.url(), requests(10_000, HOUR * 24), set).await;
         for _ in 0..100 {
             assert!(ends.passes(Costs::request()).await);
         }
@@ -66,7 +70,8 @@ fn a_process_that_ends_can_give_back_what_it_has_leased_and_write_what_waits() {
         assert!(soon(ends.handle.hand_back()).await, "Redis is there");
         assert_eq!(ends.counts().waiting, 0);
         ends.crash();
-        let other = Replica::start_patient(server.url(), requests(10_000, HOUR), |shared| shared.lease(Duration::ZERO));
+        let other =
+            Replica::start_patient(server.url(), requests(10_000, HOUR * 24), |shared| shared.lease(Duration::ZERO));
         let left = other.await.exhaust(Costs::request()).await;
         assert!((9_900..=9_950).contains(&left), "all but the hundred, and what came meanwhile: {left}");
     });
@@ -189,5 +194,58 @@ fn all_that_is_done_with_a_key_is_done_in_one_slot_of_a_cluster() {
         let (counts, redis) = (replica.counts(), replica.redis.counts());
         assert_eq!((counts.dropped, counts.away, redis.refused), (0, 0, 0), "{counts:?} {redis:?}");
         assert!(counts.settled >= 61 && counts.leased > 0, "{counts:?}");
+    });
+}
+
+#[test]
+fn what_is_leased_under_limits_that_have_changed_meanwhile_goes_back() {
+    let server = RedisServer::start();
+    run(async {
+        let day = HOUR * 24;
+        let set = |shared: SharedLimits| shared.lease(Duration::from_secs(10));
+        let replica = Replica::start_patient(server.url(), requests(10_000, day), set).await;
+        for _ in 0..7 {
+            assert!(replica.passes(Costs::request()).await);
+        }
+        // The eighth takes some in advance.
+        server.freeze();
+        let handle = replica.handle.clone();
+        let eighth = Handle::current().spawn(async move {
+            handle.reserve_shared(Fingerprint::SHARED, Costs::request()).await.map(Reservation::keep).is_ok()
+        });
+        until(|| replica.counts().asked == 8).await;
+        sleep(Duration::from_millis(20)).await;
+        assert!(replica.handle.set_tier("default", requests(10_001, day)));
+        server.thaw();
+        assert!(soon(eighth).await.expect("no panic"));
+        replica.written().await;
+        let told = server.tell(&["HGET", LEVELS, "requests:requests"]);
+        let (missing, unit) = told.lines().nth(1).and_then(|line| line.split_once('/')).expect("parts of a unit");
+        let [missing, unit] = [missing, unit].map(|text| text.trim().parse::<u64>().expect("a number"));
+        assert_eq!(missing.div_ceil(unit), 8, "those that passed, and none in advance");
+        assert_eq!(replica.counts().settled, 1, "what was leased came back");
+    });
+}
+
+#[test]
+fn what_was_taken_under_limits_that_have_changed_makes_no_token_when_it_comes_back() {
+    let server = RedisServer::start();
+    run(async {
+        let set = |shared: SharedLimits| shared.lease(Duration::ZERO);
+        let replica = Replica::start_patient(server.url(), requests(100, HOUR * 24), set).await;
+        let sixty = replica.ask(Costs::ZERO.with(Dimension::REQUESTS, 60)).await.expect("it is full");
+        assert!(replica.handle.set_tier("default", requests(130, HOUR * 24)));
+        assert!(replica.passes(Costs::request()).await);
+        sixty.settle(&Costs::ZERO.with(Dimension::REQUESTS, 62), Instant::now());
+        replica.written().await;
+        let other = Replica::start_patient(server.url(), requests(130, HOUR * 24), set).await;
+        assert_eq!(other.exhaust(Costs::request()).await, 130 - 62 - 1, "what is owed is owed");
+        assert!(other.handle.set_tier("default", requests(200, HOUR * 24)));
+        let five = Costs::ZERO.with(Dimension::REQUESTS, 5);
+        let taken = other.ask(five).await.expect("there is more now");
+        assert!(other.handle.set_tier("default", requests(201, HOUR * 24)));
+        taken.cancel(Instant::now());
+        other.written().await;
+        assert_eq!(other.exhaust(Costs::request()).await, 201 - 130 - 5, "nothing comes back");
     });
 }

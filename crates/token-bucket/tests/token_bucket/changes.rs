@@ -3,12 +3,12 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use buttress_core::Refusal;
-use buttress_token_bucket::{ByFn, ByShare, Costs, Dimension, Limits, Queue, TokenBucketLayer};
+use buttress_token_bucket::{ByFn, ByShare, Costs, Dimension, Fingerprint, Limits, Queue, TokenBucketLayer};
 use proptest::prelude::*;
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{MINUTE, both, left_of, n, requests, tokens};
+use crate::support::{MINUTE, ask, both, estimate, left_of, n, over_probe, requests, tokens};
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_back_for_a_key_that_was_forgotten_is_no_gift_to_the_bucket_that_new_keys_share() {
@@ -73,6 +73,34 @@ async fn an_override_that_is_set_and_cleared_while_a_reservation_is_out_makes_no
         reserved.settle(&Costs::tokens(100, 0), now);
         assert_eq!(left_of(&handle, key)[1], 500, "and what was not used comes back");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_calls_wait_for_is_not_forgotten_and_nobody_overtakes_them_for_it() {
+    let layer = TokenBucketLayer::new(tokens(60)).queue(Queue::of(n(6)).max_wait(MINUTE * 2)).estimate(estimate);
+    let (service, _probe) = over_probe(&layer);
+    let handle = layer.handle();
+    handle.reserve(Fingerprint::SHARED, Costs::tokens(60, 0), Instant::now()).expect("it is full").keep();
+    let mut waits = tokio_test::task::spawn(Box::pin(service.clone().oneshot(ask(50, 0))));
+    tokio_test::assert_pending!(waits.poll());
+    tokio::time::advance(MINUTE).await;
+    assert_eq!((handle.sweep(Instant::now()), handle.keys()), (0, 1), "full as it is");
+    let mut late = tokio_test::task::spawn(Box::pin(service.clone().oneshot(ask(20, 0))));
+    tokio_test::assert_pending!(late.poll());
+    assert_eq!(tokio_test::assert_ready!(waits.poll()).expect("an answer").status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_that_are_filled_by_hand_let_those_pass_who_wait() {
+    let layer = TokenBucketLayer::new(tokens(60)).queue(Queue::of(n(6)).max_wait(MINUTE)).estimate(estimate);
+    let (service, _probe) = over_probe(&layer);
+    let handle = layer.handle();
+    handle.reserve(Fingerprint::SHARED, Costs::tokens(60, 0), Instant::now()).expect("it is full").keep();
+    let mut waits = tokio_test::task::spawn(Box::pin(service.oneshot(ask(50, 0))));
+    tokio_test::assert_pending!(waits.poll());
+    handle.reset(Fingerprint::SHARED, Instant::now());
+    assert!(waits.is_woken());
+    assert_eq!(tokio_test::assert_ready!(waits.poll()).expect("an answer").status(), 200);
 }
 
 #[derive(Clone, Copy, Debug)]
