@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use buttress_core::{AnswerReport, BodyEnd, EndBody, Headroom, OnBodyEnd};
+use buttress_core::{AnswerReport, BodyEnd, End, EndBody, Headroom, OnBodyEnd, Verdict};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
@@ -106,10 +106,25 @@ impl Heed {
 
 // === impl Ending ===
 
+impl Ending {
+    /// Returns how the answer ended, and whether it failed as a whole. One may tell of its failure and then end well: it was cut short
+    /// all the same, and failed if nothing had come of it.
+    fn as_told(&self, end: BodyEnd) -> (BodyEnd, bool) {
+        let mut end = end;
+        let told =
+            self.report.as_ref().filter(|report| report.class().is_some_and(|class| class.verdict != Verdict::Success));
+        if let (Some(_), End::Complete) = (told, end.end) {
+            end.end = End::Truncated;
+        }
+        (end, self.failed || told.is_some_and(|report| report.first_content().is_none()))
+    }
+}
+
 impl OnBodyEnd for Ending {
     fn on_end(self, end: BodyEnd) {
+        let (end, failed) = self.as_told(end);
         if let Some(reservation) = self.reservation {
-            reservation.ended(&end, self.failed, self.report.as_ref().and_then(AnswerReport::usage));
+            reservation.ended(&end, failed, self.report.as_ref().and_then(AnswerReport::usage));
         }
         if let Some(heed) = self.heed {
             heed.heed(Instant::now());

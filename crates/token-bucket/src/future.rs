@@ -212,6 +212,8 @@ impl<S, Req> Waiting<S, Req> {
                 match turn {
                     #[cfg(feature = "redis")]
                     Turn::Ask => continue,
+                    #[cfg(feature = "redis")]
+                    Turn::Away => return Poll::Ready(Waited::Refused(this.ticket.away(now))),
                     Turn::Never(shortage) => {
                         return Poll::Ready(Waited::Refused(this.ticket.refused(shortage, now)));
                     }

@@ -85,6 +85,18 @@ impl LimitsHandle {
         crate::Sharing::new(&self.limiter)
     }
 
+    /// Gives back what is leased of [shared limits](crate::SharedLimits), and waits until all that waits has been written: for a process
+    /// that is about to end. The [work in the background](Self::sharing) must go on meanwhile. Returns whether all was written, and
+    /// not while Redis is away, which nobody waits for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting. What is left is still written, as long as the work goes on.
+    #[cfg(feature = "redis")]
+    pub async fn hand_back(&self) -> bool {
+        crate::shared::hand_back(&self.limiter).await
+    }
+
     /// Returns how calls under [shared limits](crate::SharedLimits) were decided, or `None` where limits are not shared.
     #[cfg(feature = "redis")]
     #[must_use]
@@ -119,6 +131,8 @@ impl LimitsHandle {
     }
 
     /// Gives a key limits of its own, whatever its tier. Returns whether there was room: 65,536 keys can have them.
+    ///
+    /// What was used of a limit that is not among them is forgotten, and so is what is deeper than the debt of one that is.
     #[must_use = "there may be no room"]
     pub fn set_override(&self, key: Fingerprint, limits: impl Into<Limits>) -> bool {
         self.limiter.set_override(key, Some(limits.into()))

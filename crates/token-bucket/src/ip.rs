@@ -179,6 +179,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_address_ends_the_search_and_nothing_left_of_it_counts() {
+        for last in [
+            "_hidden",
+            "unknown",
+            "",
+            " ",
+            "fe80::1%eth0",
+            "\"[2001:db8::1]:443\"",
+            "[2001:db8::1",
+            "1.2.3",
+            "1.2.3.4:x",
+        ] {
+            let forwarded = format!("6.6.6.6, {last}");
+            assert_eq!(caller("10.0.0.1", &["10.0.0.0/8"], &[&forwarded]).unwrap(), "10.0.0.1", "{last:?}");
+        }
+        let by_ip =
+            ByIp::new(|_: &Extensions| Some(IpAddr::from([10, 0, 0, 1]))).trusting(["10.0.0.0/8".parse().unwrap()]);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", http::HeaderValue::from_bytes(b"6.6.6.6, \xff\xfe").unwrap());
+        headers.insert("forwarded", "for=6.6.6.6".parse().unwrap());
+        assert_eq!(by_ip.caller(&headers, &Extensions::new()), Some(IpAddr::from([10, 0, 0, 1])));
+        headers.append("x-forwarded-for", http::HeaderValue::from_bytes(b"\xff, 198.51.100.7 ").unwrap());
+        assert_eq!(
+            by_ip.caller(&headers, &Extensions::new()),
+            Some(IpAddr::from([198, 51, 100, 7])),
+            "what is left of it may be anything"
+        );
+    }
+
+    #[test]
     fn a_chain_of_proxies_without_end_is_followed_only_so_far() {
         let chain = vec!["10.0.0.2"; 1_000].join(",");
         assert_eq!(caller("10.0.0.1", &["10.0.0.0/8"], &[&format!("6.6.6.6,{chain}")]).unwrap(), "10.0.0.2");

@@ -174,7 +174,8 @@ impl<M, P, K, T, W, E> TokenBucketLayer<M, P, Callers<K, T, W>, E> {
     }
 
     /// Gives each tier limits of its own, instead of those that the layer was created with: `tier` says by number which of
-    /// `tiers` a request comes under. A key that moves to another tier keeps what it has used.
+    /// `tiers` a request comes under. A key that moves to another tier keeps what it has used of limits that both tiers have by name;
+    /// where callers can choose their tier, all should have the same names.
     ///
     /// # Errors
     ///

@@ -45,7 +45,8 @@
 //! # Cancellation
 //!
 //! Dropping the future before the answer settles the call by [`Settling::dropped`]: in full by default, since the work may have been
-//! done. Dropping the body settles it by what was told and by what had come: the rest of the reservation comes back. Dropping a
+//! done. Dropping the body settles it by what was told and by what had come: the rest of the reservation comes back. An answer that
+//! tells of its failure and then ends well, as a stream does that is closed for its caller, is settled in the same way. Dropping a
 //! call that waits gives up its turn, and the next is told. A process that ends keeps nothing.
 //!
 //! # Cost

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use crate::{
     Bucket, Costs, Fingerprint, Limits, Queue, Settling, Shortage,
+    arithmetic::BucketMut,
     shard::{Locked, Shard},
     table::{Kept, Table},
     terms::Ruling,
@@ -179,7 +180,8 @@ impl Limiter {
         // A key that is not known has full buckets, and can only owe.
         let Some(kept) = self.kept(&mut shard, taken.owner, now) else {
             drop(shard);
-            self.settle_overflow(taken, actual, now);
+            let owed = Taken { costs: taken.costs.at_most(actual), ..*taken };
+            self.settle_overflow(&owed, actual, now);
             return None;
         };
         Self::settle_in(kept, taken, actual, now);
@@ -232,6 +234,17 @@ impl Limiter {
         shard.kept.len() < self.max_per_shard || self.rules().overrides.contains_key(&owner.key)
     }
 
+    /// Looks at buckets as they are under the rules that hold now, and changes no more of them than time does.
+    pub(crate) fn look<T>(&self, mut kept: Kept<'_>, now: u64, f: impl FnOnce(&mut BucketMut<'_>) -> T) -> T {
+        if kept.version != self.version.load(Ordering::Acquire) {
+            let limits = self.limits_of(Owner { key: kept.key, tier: kept.tier.into() });
+            if limits.id() != kept.limits().id() {
+                return f(&mut kept.bucket.refit(&limits, now).view(&limits));
+            }
+        }
+        f(&mut kept.bucket)
+    }
+
     pub(crate) fn limits_of(&self, owner: Owner) -> Limits {
         let rules = self.rules();
         let tier = || rules.tiers.get(owner.tier as usize).unwrap_or(&rules.tiers[0]).1.clone();
@@ -259,11 +272,11 @@ impl Limiter {
     pub(crate) fn shortage(&self, owner: Owner, costs: &Costs, now: Instant) -> Option<Shortage> {
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
-        let Some(mut kept) = shard.kept.get(owner.key) else {
+        let Some(kept) = shard.kept.get(owner.key) else {
             let limits = self.limits_of(owner);
             return Bucket::full(&limits, now).reserve(&limits, costs, now).err();
         };
-        kept.bucket.check(costs, now).err()
+        self.look(kept, now, |bucket| bucket.check(costs, now).err())
     }
 
     /// Counts one more who waits, if there may be one.

@@ -124,7 +124,7 @@ impl Limiter {
         let mut shard = self.shard(owner.key);
         let full = shard.kept.len() >= self.max_per_shard;
         match shard.kept.get(owner.key) {
-            Some(mut kept) => kept.bucket.stand(now),
+            Some(kept) => self.look(kept, now, |bucket| bucket.stand(now)),
             // A key for which there is no room takes from what all such keys share.
             None if full => self.overflowing(&mut lock(&self.overflow), now).bucket.stand(now),
             None => {
@@ -139,7 +139,8 @@ impl Limiter {
         let mut all = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(&shard.0);
-            let standing = |mut kept: Kept<'_>| (kept.key, kept.bucket.stand(now).standings().collect());
+            let standing =
+                |kept: Kept<'_>| (kept.key, self.look(kept, now, |bucket| bucket.stand(now).standings().collect()));
             all.extend(shard.kept.iter().take(most - all.len()).map(standing));
         }
         all

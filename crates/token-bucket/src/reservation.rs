@@ -72,6 +72,9 @@ impl Reservation {
     }
 
     /// Replaces what was taken by what the call has really cost, and wakes who waits for what is left over.
+    ///
+    /// What comes back is there from `now` on, up to what the bucket holds, even if as much had been refilled meanwhile: in an interval in
+    /// which much comes back of calls that began before it, as much more can be taken.
     pub fn settle(mut self, actual: &Costs, now: Instant) {
         self.settle_by(|_, _| *actual, || now);
     }
@@ -103,6 +106,8 @@ impl Reservation {
             let told = usage.map(|usage| (settling.actual)(reserved, &usage));
             match (told, end.end) {
                 (Some(told), End::Complete) => told,
+                // What comes of a failure is no output.
+                (Some(told), _) if failed => told,
                 // What was told so far of an answer that was cut short may be less than what had come of it.
                 (Some(told), _) => settling.aborted.at_least(&told, reserved, end.bytes),
                 (None, _) if failed => settling.failed.of(reserved, Some(end.bytes)),

@@ -39,7 +39,7 @@ impl Shard {
     pub(crate) fn sweep(&mut self, now: u64) -> usize {
         let before = self.kept.len();
         #[cfg(feature = "redis")]
-        let busy = |key: &Fingerprint| self.near.get(key).is_some_and(crate::shared::Near::is_busy);
+        let mut busy = |key: &Fingerprint| self.near.get_mut(key).is_some_and(|near| near.is_busy(now));
         #[cfg(not(feature = "redis"))]
         let busy = |_: &Fingerprint| false;
         let waiting = |key: &Fingerprint| self.lines.contains_key(key);

@@ -29,7 +29,7 @@ pub(crate) use self::{
     asking::{Asking, Asks, poll_turn},
     exact::Exact,
     near::Near,
-    settle::reserve,
+    settle::{hand_back, reserve},
     store::{Here, Store},
 };
 pub use self::{counts::SharedCounts, error::ShareError, sharing::Sharing};
@@ -49,6 +49,8 @@ pub use self::{counts::SharedCounts, error::ShareError, sharing::Sharing};
 ///    here meanwhile.
 /// 4. Settlements go to Redis in the [background](crate::LimitsHandle::sharing), each under a number of its own, so that one
 ///    that is sent twice counts once. Of those that wait to be sent, 65,536 are kept.
+///    One that is about to end can [hand back](crate::LimitsHandle::hand_back) what it has leased, and wait for what is unsent; what
+///    is left of leases when the layer goes is sent too.
 /// 5. A replica that crashes gives nothing back: what it had reserved or leased stays charged, as a call that is given up is by
 ///    default, and is refilled with time. The same is true of a call that is dropped while Redis is asked.
 /// 6. When Redis is [away](buttress_redis::Status), calls are decided [here](WhenAway), and nobody waits for it: one that is
@@ -58,7 +60,8 @@ pub use self::{counts::SharedCounts, error::ShareError, sharing::Sharing};
 /// 7. Keys expire in Redis when their buckets are full, and a key that is not there is full. Redis needs no persistence: one that
 ///    comes back empty has forgotten what was used, but not what replicas used while it was away. A failover forgets what had
 ///    not reached the replica, so that at most the rate times that delay passes in addition.
-/// 8. A [queue](crate::TokenBucketLayer::queue) is fair among the calls of one replica, not between replicas.
+/// 8. A [queue](crate::TokenBucketLayer::queue) is fair among the calls of one replica, not between replicas. The call whose turn it is
+///    asks again each second at least, and so learns of what another replica has given back.
 ///
 /// 9. Replicas may know different limits of one key, as while a configuration is rolled out: each decides by its own, and what was
 ///    used of the others, up to 16 in all, is kept until it is refilled.

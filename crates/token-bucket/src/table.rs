@@ -33,6 +33,7 @@ pub(crate) struct Table {
 pub(crate) struct Kept<'a> {
     pub(crate) key: Fingerprint,
     pub(crate) tier: u16,
+    pub(crate) version: u32,
     pub(crate) bucket: BucketMut<'a>,
 }
 
@@ -195,7 +196,7 @@ impl<'a> Kept<'a> {
         let [upper, lower, mark, last, levels @ ..] = place else { unreachable!("a place has a head and a bucket") };
         let terms = terms.under(Mark(*mark));
         let bucket = BucketMut::new(last, levels, &terms.limits);
-        Self { key: Fingerprint::of_words(*upper, *lower), tier: terms.tier, bucket }
+        Self { key: Fingerprint::of_words(*upper, *lower), tier: terms.tier, version: Mark(*mark).version(), bucket }
     }
 
     #[inline]

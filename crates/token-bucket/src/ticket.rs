@@ -43,6 +43,9 @@ pub(crate) enum Turn {
     /// It is its turn, and Redis is to be asked. See [`Ticket::asked`].
     #[cfg(feature = "redis")]
     Ask,
+    /// Redis is away, and nobody passes without it.
+    #[cfg(feature = "redis")]
+    Away,
 }
 
 /// A call that wants to wait.

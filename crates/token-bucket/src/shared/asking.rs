@@ -12,11 +12,12 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    Costs, Reservation,
+    Costs, RateLimited, Reservation,
+    error::Reason,
     future::State,
     layer::Desk,
     limiter::{Limiter, Not, Owner, Taken},
-    ticket::{At, Ticket, Turn, Wish},
+    ticket::{At, Ticket, Turn, Wish, refused},
 };
 
 /// A call for which Redis is asked.
@@ -27,6 +28,9 @@ pub(crate) struct Asking<S, Req> {
     wish: Wish,
     asks: Asks,
 }
+
+/// How often Redis is asked by the call whose turn it is, at least.
+const ASKS_AGAIN: Duration = Duration::from_secs(1);
 
 /// A question to Redis. Boxed, since it is large, and a round trip takes much longer.
 pub(crate) type Asks = Pin<Box<dyn Future<Output = Result<Taken, Not>> + Send>>;
@@ -86,8 +90,8 @@ impl Ticket {
                 Turn::Now(Reservation::new(Arc::clone(&self.limiter), taken))
             }
             Err(Not::Short(shortage)) => match shortage.wait().and_then(|wait| now.checked_add(wait)) {
-                // Redis counts in microseconds.
-                Some(at) => Turn::Later(at + Duration::from_micros(1)),
+                // Redis counts in microseconds. What another replica gives back, nobody else tells of.
+                Some(at) => Turn::Later((at + Duration::from_micros(1)).min(now + ASKS_AGAIN)),
                 None => {
                     self.leave();
                     Turn::Never(Some(shortage))
@@ -96,9 +100,14 @@ impl Ticket {
             Err(Not::Behind) => Turn::Later(now + Duration::from_millis(1)),
             Err(Not::Away) => {
                 self.leave();
-                Turn::Never(None)
+                Turn::Away
             }
         }
+    }
+
+    /// Says that Redis is away, and that nobody passes without it.
+    pub(crate) fn away(&self, now: Instant) -> RateLimited {
+        refused(&self.limiter, self.owner, Reason::Away, None, None, now)
     }
 
     /// Returns what is to be asked of Redis.

@@ -84,13 +84,20 @@ impl Limiter {
         now: u64,
     ) -> bool {
         let Source::Away(epoch) = taken.grant.source else { return false };
-        let Some((mut kept, near)) = self.known(shard, taken.owner, now) else { return false };
-        let Some(spent) = near.spent.as_mut().filter(|spent| spent.limits.id() == taken.grant.limits) else {
-            return false;
-        };
         if epoch != store.epoch.load(Ordering::Acquire) {
             return false;
         }
+        let Some((mut kept, near)) = self.known(shard, taken.owner, now) else { return false };
+        // What is not remembered is refilled: nothing comes back to it, and what is owed is owed.
+        let spent = match &mut near.spent {
+            Some(spent) => spent,
+            None if kept.limits().id() == taken.grant.limits => near.spent(&kept, now),
+            None => return false,
+        };
+        if spent.limits.id() != taken.grant.limits {
+            return false;
+        }
+        store.spent.store(true, Ordering::Release);
         let [reserved, actual] = [taken.costs, *actual].map(|costs| costs.times(store.replicas.get()));
         spent.settle(&reserved, &actual, now);
         if kept.limits().id() == taken.grant.limits {

@@ -40,9 +40,9 @@ const HOT: u32 = 8;
 // === impl Near ===
 
 impl Near {
-    /// Returns whether something would be lost if this were forgotten.
-    pub(crate) const fn is_busy(&self) -> bool {
-        self.pot.is_some() || self.spent.is_some()
+    /// Returns whether something would be lost if this were forgotten. What was used while Redis was away and is refilled is nothing.
+    pub(crate) fn is_busy(&mut self, now: u64) -> bool {
+        self.pot.is_some() || self.spent.as_mut().is_some_and(|spent| !spent.bucket.is_full(&spent.limits, now))
     }
 }
 

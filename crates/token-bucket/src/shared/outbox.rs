@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,6 +23,10 @@ pub(crate) struct Outbox {
     /// The keys that have leases, and when they end.
     leased: Mutex<VecDeque<(u64, Fingerprint)>>,
     pub(crate) more: Notify,
+    /// Tells who waits for it that what waited was written, or could not be.
+    pub(crate) tried: Notify,
+    /// Nothing more will come.
+    closed: AtomicBool,
     under_way: AtomicUsize,
     numbers: AtomicU64,
     pub(crate) dropped: AtomicU64,
@@ -89,13 +93,27 @@ impl Outbox {
         self.under_way.fetch_sub(number, Ordering::Relaxed);
     }
 
+    /// Says that nothing more will come.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.more.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     pub(crate) fn len(&self) -> usize {
         lock(&self.waiting).len() + self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Remembers that `key` has a lease.
+    /// Remembers that `key` has a lease. Of too many the oldest is forgotten here, and ends when its key is next asked for.
     pub(crate) fn leased(&self, until: u64, key: Fingerprint) {
-        lock(&self.leased).push_back((until, key));
+        let mut leased = lock(&self.leased);
+        if leased.len() >= MOST {
+            leased.pop_front();
+        }
+        leased.push_back((until, key));
     }
 
     /// Returns a key whose lease ended by `now`, as far as is known.
@@ -142,5 +160,13 @@ mod tests {
         let (outbox, limits) = (Outbox::default(), limits());
         (0..MOST + 3).for_each(|_| outbox.settle(Fingerprint::SHARED, limits.clone(), [1; Limits::MOST]));
         assert_eq!((outbox.len(), outbox.dropped.load(Ordering::Relaxed)), (MOST, 3));
+    }
+
+    #[test]
+    fn no_more_leases_are_looked_after_than_there_is_room_for() {
+        let outbox = Outbox::default();
+        (0..MOST as u64 + 3).for_each(|until| outbox.leased(until, Fingerprint::SHARED));
+        assert_eq!(lock(&outbox.leased).len(), MOST);
+        assert!(outbox.ended(2).is_none() && outbox.ended(3).is_some(), "the oldest are not");
     }
 }

@@ -1,6 +1,6 @@
 //! Settling what was taken from shared buckets, and what operators do with them.
 
-use std::{sync::Arc, task::Waker};
+use std::{pin::pin, sync::Arc, task::Waker};
 
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Costs, Fingerprint, Limits, RateLimited, Reservation, Shortage,
     error::Reason,
-    limiter::{Grant, Limiter, Not, Owner, Source, Taken},
+    limiter::{Grant, Limiter, Not, Owner, Source, Taken, lock},
     ticket::refused,
 };
 
@@ -117,6 +117,28 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// Gives back all that is leased.
+    pub(crate) fn end_all_leases(&self, store: &Store) {
+        for shard in &self.shards {
+            for (key, near) in &mut lock(&shard.0).near {
+                // No time is later, and no limits have this number.
+                near.end_lease(store, Owner { key: *key, tier: 0 }, u64::MAX, 0);
+            }
+        }
+    }
+}
+
+/// What was taken in advance goes back with the layer.
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        if let Some(store) = &self.shared {
+            self.end_all_leases(store);
+            store.outbox.close();
+        }
+    }
+}
+
 /// Takes `costs` by hand, as a call does.
 pub(crate) async fn reserve(
     limiter: &Arc<Limiter>,
@@ -146,5 +168,23 @@ pub(crate) async fn reserve(
         Err(Not::Short(shortage)) => refuse(Reason::Short, Some(shortage)),
         Err(Not::Behind) => refuse(Reason::Short, None),
         Err(Not::Away) => refuse(Reason::Away, None),
+    }
+}
+
+/// Gives back what is leased, and waits until all is written, or Redis is away.
+pub(crate) async fn hand_back(limiter: &Limiter) -> bool {
+    let Some(store) = &limiter.shared else { return true };
+    limiter.end_all_leases(store);
+    loop {
+        let mut tried = pin!(store.outbox.tried.notified());
+        // Before one looks: what is written in between must not be missed.
+        tried.as_mut().enable();
+        if store.outbox.len() == 0 {
+            return true;
+        }
+        if !store.levels.is_there() {
+            return false;
+        }
+        tried.await;
     }
 }

@@ -77,7 +77,7 @@ impl Work {
         loop {
             // Neither outcome tells more than that it is time to look.
             drop(timeout(TICK, self.outbox.more.notified()).await);
-            if self.limiter.strong_count() == 0 {
+            if self.outbox.is_closed() {
                 while self.write().await {}
                 return;
             }
@@ -89,6 +89,7 @@ impl Work {
                 }
             });
             while self.write().await {}
+            self.outbox.tried.notify_waiters();
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{HOUR, Replica, config, connected, requests, run, shared, soon, tokens};
 
-const LEVELS: &str = "t:tb:{tenants/00000000000000000000000000000000}:v2";
+pub(crate) const LEVELS: &str = "t:tb:{tenants/00000000000000000000000000000000}:v2";
 
 async fn replicas(server: &RedisServer, limits: impl Into<Limits>, lease: Duration) -> [Replica; 3] {
     let limits = limits.into();

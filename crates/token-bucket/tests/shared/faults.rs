@@ -115,6 +115,24 @@ fn a_slow_server_is_away_and_no_call_but_the_first_waits() {
 }
 
 #[test]
+fn what_is_settled_while_redis_is_away_is_charged_as_it_was_settled() {
+    let mut server = RedisServer::start();
+    run(async {
+        let replica = alone(&server, 90, WhenAway::LocalShare).await;
+        let requests = |amount| Costs::ZERO.with(Dimension::REQUESTS, amount);
+        server.kill();
+        until_away(&replica).await;
+        let now = tokio::time::Instant::now();
+        replica.ask(requests(20)).await.expect("it is within the share").settle(&requests(5), now);
+        replica.ask(requests(25)).await.expect("what was not used came back").settle(&requests(30), now);
+        server.restart();
+        back(&replica).await;
+        let left = replica.exhaust(requests(1)).await;
+        assert!((55..=57).contains(&left), "35 were used: {left}");
+    });
+}
+
+#[test]
 fn who_fails_open_lets_all_pass_and_charges_them_later() {
     let server = RedisServer::start();
     run(async {

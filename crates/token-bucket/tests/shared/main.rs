@@ -5,5 +5,6 @@ mod contract;
 mod decisions;
 mod faults;
 mod leases;
+mod lifecycle;
 mod service;
 mod support;

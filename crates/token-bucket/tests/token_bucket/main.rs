@@ -1,5 +1,7 @@
 //! What the layer promises, through its public interface.
 
+mod changes;
+mod ends;
 mod handle;
 mod headers;
 mod keys;

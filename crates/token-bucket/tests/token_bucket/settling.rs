@@ -4,12 +4,15 @@ use std::{pin::pin, task::Poll, time::Duration};
 
 use buttress_core::{BoxError, Payload, Refusal, Usage};
 use buttress_testkit::{Reply, Script};
-use buttress_token_bucket::{Charge, Costs, Prices, Settling, TokenBucketLayer};
+use buttress_token_bucket::{Charge, Costs, Dimension, Limit, Limits, Prices, Settling, TokenBucketLayer};
 use http::Request;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
-use crate::support::{MINUTE, ask, both, ends, estimate, left, n, over_probe, read, requests, send, streams, tokens};
+use crate::support::{
+    MINUTE, ask, both, ends, estimate, left, left_of, n, over_probe, read, requests, send, streams, tokens,
+};
 
 fn layer() -> TokenBucketLayer {
     TokenBucketLayer::new(both(100, 1_000))
@@ -60,7 +63,7 @@ async fn an_aborted_stream_gives_back_what_it_had_not_used() {
         assert_eq!(left(&layer.handle())[1], before - 500);
         drop(answer);
         assert_eq!(left(&layer.handle())[1], before - charged, "{usage:?}: 400 bytes are 100 tokens at most");
-        layer.handle().reset(buttress_token_bucket::Fingerprint::SHARED, tokio::time::Instant::now());
+        layer.handle().reset(buttress_token_bucket::Fingerprint::SHARED, Instant::now());
     }
     probe.assert_idle();
 }
@@ -160,7 +163,7 @@ fn threads_that_reserve_and_settle_lose_nothing_and_gain_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let _within = runtime.enter();
     let handle = TokenBucketLayer::new(tokens(1_000)).handle();
-    let now = tokio::time::Instant::now();
+    let now = Instant::now();
     let key = handle.fingerprint("a");
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
@@ -193,10 +196,37 @@ async fn one_dimension_that_refuses_leaves_the_others_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_however_many_dimensions_each_refuses_alone_and_all_others_stay_untouched() {
+    let dimensions = [Dimension::REQUESTS, Dimension::INPUT_TOKENS, Dimension::OUTPUT_TOKENS, Dimension::NANO_DOLLARS];
+    let custom = (0..4).map(|number| Dimension::custom(number).expect("one of four"));
+    let dimensions: Vec<_> = dimensions.into_iter().chain(custom).collect();
+    for most in 1..=dimensions.len() {
+        let limit =
+            |dimension: &Dimension| Limit::try_new(dimension.unit(), *dimension, 10, MINUTE).expect("it makes sense");
+        let limits = Limits::try_new(dimensions[..most].iter().map(limit)).expect("no more than eight");
+        let handle = TokenBucketLayer::new(limits).handle();
+        let (key, now) = (handle.fingerprint("a"), Instant::now());
+        let all = |amount| dimensions.iter().fold(Costs::ZERO, |costs, dimension| costs.with(*dimension, amount));
+        handle.take(key, &all(4), now).expect("it is full");
+        for dimension in &dimensions[..most] {
+            let short = handle.take(key, &all(5).with(*dimension, 7), now).expect_err("6 are left");
+            assert!(short.limits().map(|limit| limit.dimension()).eq([*dimension]), "{dimension:?}");
+            assert_eq!(short.wait(), Some(MINUTE / 10), "{dimension:?}");
+            let never = handle.take(key, &all(7).with(*dimension, 11), now).expect_err("10 is all there can be");
+            assert!(
+                never.is_never() && never.limits().map(|limit| limit.dimension()).eq([*dimension]),
+                "{dimension:?}"
+            );
+        }
+        assert_eq!(left_of(&handle, key), vec![6; most]);
+        handle.take(key, &all(6), now).expect("just enough of each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn money_is_settled_by_what_was_used() {
     let dollar = 1_000_000_000;
-    let limit =
-        buttress_token_bucket::Limit::try_new("spend", buttress_token_bucket::Dimension::NANO_DOLLARS, dollar, MINUTE);
+    let limit = Limit::try_new("spend", Dimension::NANO_DOLLARS, dollar, MINUTE);
     let layer = TokenBucketLayer::new(limit.expect("it makes sense"))
         .estimate(|_: &_| Costs::tokens(1_000, 1_000).priced(Prices::new(2_500, 10_000)));
     let (service, probe) = over_probe(&layer);

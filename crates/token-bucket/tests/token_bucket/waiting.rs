@@ -86,6 +86,17 @@ async fn tenants_share_by_weight_however_many_calls_each_sends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tenants_share_by_what_their_calls_cost_and_not_by_their_number() {
+    let mut calls = vec![Call("large", 10, 1); 10];
+    calls.extend([Call("small", 1, 1); 80]);
+    let served = served(200, &calls).await;
+    let tokens =
+        |name: &str| served[..50].iter().filter(|(call, _)| call.0 == name).map(|(call, _)| call.1).sum::<u64>();
+    let [large, small] = ["large", "small"].map(tokens);
+    assert!(large.abs_diff(small) <= 10, "{large} and {small}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_takes_from_the_longest_flow_for_one_that_has_few() {
     let mut calls = vec![Call("noisy", 1, 1); 10];
     calls.push(Call("quiet", 1, 1));
@@ -93,6 +104,25 @@ async fn a_full_queue_takes_from_the_longest_flow_for_one_that_has_few() {
     let served = served(10, &calls).await;
     assert_eq!(served.len(), 10);
     assert_eq!(served.iter().filter(|(call, _)| call.0 == "quiet").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_to_make_room_in_a_full_queue_is_told_so_at_once() {
+    let layer = TokenBucketLayer::new(tokens(60))
+        .queue(queue(2))
+        .estimate(|_: &&str| Costs::tokens(10, 0))
+        .share(ByShare(|name: &&'static str| (*name, n(1))))
+        .plain(|refusal: Refusal| -> Result<(), Refusal> { Err(refusal) });
+    let now = Instant::now();
+    layer.handle().reserve(Fingerprint::SHARED, Costs::tokens(60, 0), now).expect("the bucket is full").keep();
+    let service = layer.layer(service_fn(|_: &str| std::future::ready(Ok::<_, Refusal>(()))));
+    let mut calls =
+        ["noisy", "noisy", "quiet"].map(|name| tokio_test::task::spawn(Box::pin(service.clone().oneshot(name))));
+    calls.iter_mut().for_each(|call| tokio_test::assert_pending!(call.poll()));
+    assert_eq!([0, 1, 2].map(|at| calls[at].is_woken()), [false, true, false], "the latest of the flow that has most");
+    let refused = tokio_test::assert_ready!(calls[1].poll()).expect_err("its place is another's");
+    assert_eq!(refused.kind(), buttress_core::RefusalKind::RateLimited);
+    assert_eq!((layer.handle().waiting(), Instant::now()), (2, now));
 }
 
 #[tokio::test(start_paused = true)]
