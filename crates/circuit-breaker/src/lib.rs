@@ -125,6 +125,8 @@
 //! [`Class`]: buttress_core::Class
 //! [`Verdict`]: buttress_core::Verdict
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod body;
 mod breaker;
 mod change;

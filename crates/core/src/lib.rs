@@ -53,6 +53,8 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod answer_report;
 mod answering;
 mod body;
