@@ -3,7 +3,7 @@
 pub(crate) const HELP: &str = "\
 cargo xtask <command>
 
-  ci                            what CI runs: formatting, lints, documentation, then all tests
+  ci                            what CI runs: formatting, lints, documentation, READMEs, then all tests
   test [options] [-- ARGS]      unit, integration and documentation tests, and the SDK checks
                                 ARGS go to the runner of the Rust tests, which then runs alone: `test -- retry`
       --no-sdk                  leaves the SDK checks out (also for `ci`)
@@ -20,6 +20,9 @@ cargo xtask <command>
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and
                                 installs cargo-fuzz if it is not there
   deny                          licences, advisories, duplicates and sources of the dependencies; needs cargo-deny
+  features                      lints each library without features, with each one alone, and with all: some minutes
+  package                       makes the packages that would be published, and builds each from what it holds
+  readme                        writes the README of each crate from its first page; `ci` tells when that is due
   help                          this text
 
 The last line of `ci`, `test` and `sdk` is `N passed, N failed`. The SDK checks make their Python environment under the

@@ -3,9 +3,12 @@
 //! Built from the standard library alone, so that it is ready before anything else has to be.
 
 mod count;
+mod crates;
 mod fuzz;
 mod help;
+mod measure;
 mod node;
+mod readme;
 mod report;
 mod sdk;
 mod task;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::count::{Count, Runner};
 use crate::help::HELP;
 use crate::report::Report;
-use crate::{fuzz, sdk, tools, vectors};
+use crate::{crates, fuzz, measure, readme, sdk, tools, vectors};
 
 /// One command with its options.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub(crate) enum Task {
     Vectors { measure: bool, args: Vec<String> },
     /// The check of the dependencies.
     Deny,
+    /// Each crate with each of its features.
+    Features,
+    /// The packages that would be published.
+    Package,
+    /// The READMEs of the crates.
+    Readme,
 }
 
 /// The options of [`Task::Test`] and [`Task::Ci`].
@@ -71,10 +77,6 @@ impl Task {
                 refuse(no_sdk, "`sdk --no-sdk` would run nothing")?;
                 Self::Sdk { release, args }
             }
-            "loom" => {
-                refuse(!options.is_empty() || !passed_on.is_empty(), "`loom` takes no arguments")?;
-                Self::Loom
-            }
             "bench" => Self::bench(options, passed_on)?,
             "fuzz" => {
                 refuse(!passed_on.is_empty(), "`fuzz` passes nothing on")?;
@@ -94,11 +96,11 @@ impl Task {
                 let measure = !options.is_empty();
                 Self::Vectors { measure, args: passed_on.to_vec() }
             }
-            "deny" => {
-                refuse(!options.is_empty() || !passed_on.is_empty(), "`deny` takes no arguments")?;
-                Self::Deny
+            name => {
+                let task = Self::alone(name)?;
+                refuse(!options.is_empty() || !passed_on.is_empty(), &format!("`{name}` takes no arguments"))?;
+                task
             }
-            other => return Err(format!("there is no command `{other}`")),
         };
         if let Self::Ci(options) = &task {
             refuse(!options.args.is_empty(), "`ci` runs all tests and takes no filter; `test` does")?;
@@ -121,16 +123,31 @@ impl Task {
             Self::Test(options) => tests(&mut report, &options),
             Self::Sdk { release, args } => report.tests("sdk", || sdk::check(release, &args)),
             Self::Loom => report.tests("loom", loom),
-            Self::Bench { which, args } => benches(&mut report, which, &args),
+            Self::Bench { which, args } => measure::benches(&mut report, which, &args),
             Self::Fuzz { target, seconds } => report.step("fuzz", || fuzz::run(target.as_deref(), seconds)),
-            Self::EvalCache { args } => report.step("eval-cache", || eval_cache(&args)),
-            Self::Soak { args } => report.step("soak", || soak(&args)),
-            Self::Outages { args } => report.tests("outages", || outages(&args)),
+            Self::EvalCache { args } => report.step("eval-cache", || measure::eval_cache(&args)),
+            Self::Soak { args } => report.step("soak", || measure::soak(&args)),
+            Self::Outages { args } => report.tests("outages", || measure::outages(&args)),
             Self::Vectors { measure: false, args } => report.tests("vectors", || vectors::check(&args)),
             Self::Vectors { measure: true, args } => report.step("vectors", || vectors::measure(&args)),
             Self::Deny => report.step("deny", deny),
+            Self::Features => report.step("features", crates::features),
+            Self::Package => report.step("package", crates::package),
+            Self::Readme => report.step("readme", readme::write),
         }
         report.finish()
+    }
+
+    /// The commands that take no arguments.
+    fn alone(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "loom" => Self::Loom,
+            "deny" => Self::Deny,
+            "features" => Self::Features,
+            "package" => Self::Package,
+            "readme" => Self::Readme,
+            other => return Err(format!("there is no command `{other}`")),
+        })
     }
 
     fn bench(options: &[String], passed_on: &[String]) -> Result<Self, String> {
@@ -201,6 +218,7 @@ fn lints(report: &mut Report) {
         let args = ["doc", "--workspace", "--no-deps", "--all-features"];
         tools::run(tools::cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
     });
+    report.step("readme", readme::check);
 }
 
 fn tests(report: &mut Report, options: &TestOptions) {
@@ -258,57 +276,6 @@ fn loom() -> tools::Tested {
     let mut cargo = tools::cargo();
     cargo.args(args).arg(target).env("RUSTFLAGS", "--cfg buttress_loom");
     tools::run_tests(&mut cargo, Runner::Libtest)
-}
-
-fn benches(report: &mut Report, which: Bench, args: &[String]) {
-    if matches!(which, Bench::Overhead | Bench::All) {
-        report.step("overhead", || {
-            let bench = ["bench", "--package", "bench", "--bench", "overhead", "--"];
-            tools::run(tools::cargo().args(bench).args(args))
-        });
-    }
-    if matches!(which, Bench::Redis | Bench::All) {
-        report.step("redis", || {
-            tools::redis_server();
-            let bench = ["bench", "--package", "bench", "--bench", "redis", "--"];
-            tools::run(tools::cargo().args(bench).args(args))
-        });
-    }
-    if matches!(which, Bench::Gateway | Bench::All) {
-        report.step("gateway", || {
-            let binaries = tools::build_binaries(true)?;
-            let bench = ["bench", "--package", "bench", "--bench", "gateway", "--"];
-            tools::run(binaries.announce(tools::cargo().args(bench).args(args)))
-        });
-    }
-}
-
-fn soak(args: &[String]) -> Result<(), String> {
-    let gateway = tools::build_binaries(true)?.gateway;
-    tools::run(tools::cargo().args(["build", "--release", "--package", "bench", "--bins"]))?;
-    let soak = ["run", "--release", "--package", "bench", "--bin", "soak", "--", "--gateway"];
-    tools::run(tools::cargo().args(soak).arg(gateway).args(args))
-}
-
-/// The gateway's tests of regions that are processes, with so many requests that their times mean something.
-fn outages(args: &[String]) -> tools::Tested {
-    let test =
-        ["test", "--release", "--package", "gateway", "--test", "outages", "--", "--test-threads", "1", "--nocapture"];
-    let mut cargo = tools::cargo();
-    tools::run_tests(cargo.args(test).args(args).env("BUTTRESS_TEST_REQUESTS", "10000"), Runner::Libtest)
-}
-
-fn eval_cache(args: &[String]) -> Result<(), String> {
-    // Programs run in the root of the repository; what the caller names is found from where the caller is.
-    let mut args = args.to_vec();
-    if let Some(at) = args.iter().position(|arg| arg == "--data")
-        && let Some(directory) = args.get_mut(at + 1)
-    {
-        let absolute =
-            std::path::absolute(&*directory).map_err(|error| format!("cannot tell where {directory} is: {error}"))?;
-        *directory = absolute.to_string_lossy().into_owned();
-    }
-    tools::run(tools::cargo().args(["run", "--release", "--package", "eval-cache", "--"]).args(args))
 }
 
 fn deny() -> Result<(), String> {
@@ -384,9 +351,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for line in
-            ["tset", "test retry", "ci -- retry", "sdk --no-sdk", "bench speed", "bench all -- x", "deny x", "loom x"]
-        {
+        for line in [
+            "tset",
+            "test retry",
+            "ci -- retry",
+            "sdk --no-sdk",
+            "bench speed",
+            "bench all -- x",
+            "deny x",
+            "loom x",
+            "package x",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -16,6 +16,11 @@ pub struct Key {
 }
 
 /// Says which circuit a request goes through. Any `Fn(&Req) -> Option<Key>` does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell the circuit of a `{Req}`",
+    label = "not a key of this request",
+    note = "`ByTarget` reads a `Request<B>`; a closure `|request: &Request| -> Option<Key>` reads any, with the type of its argument written out"
+)]
 pub trait KeyOf<Req> {
     /// Returns the key of `request`, or `None` if it goes through the layer's own circuit, with all others that have none.
     fn key(&self, request: &Req) -> Option<Key>;

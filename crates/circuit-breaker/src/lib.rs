@@ -34,7 +34,7 @@
 //!     that is gone.
 //! 12. A [`Handle`] lists and operates all circuits, also when the layer is in a box: forced open, disabled, metrics only,
 //!     reset. [`OnChange`] hears of each change; with it and [`Handle::advise`] replicas can tell each other what they
-//!     found, as a hint.
+//!     found, as a hint. With the feature `redis`, `Share` does so.
 //!
 //! # When it refuses
 //!
@@ -124,6 +124,8 @@
 //! [`AnswerReport`]: buttress_core::AnswerReport
 //! [`Class`]: buttress_core::Class
 //! [`Verdict`]: buttress_core::Verdict
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod breaker;

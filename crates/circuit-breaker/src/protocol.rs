@@ -5,6 +5,11 @@ use http::Response;
 use crate::{Permit, ResponseBody};
 
 /// Sees a good answer through to its end.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know when a `{Res}` ends",
+    label = "not an answer of this protocol",
+    note = "around a service without HTTP, make the layer by `CircuitBreakerLayer::try_plain`"
+)]
 pub trait Cover<Res> {
     /// An answer that is seen through.
     type Response;

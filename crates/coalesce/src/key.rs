@@ -21,6 +21,11 @@ use rand::RngExt as _;
 pub struct Key([u8; 32]);
 
 /// Says what a request asks. [`WholeRequest`] and [`ByFn`] are there.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell what a `{Req}` asks",
+    label = "not a question of this request",
+    note = "`WholeRequest` reads a `Request<Payload>`; `ByFn(|request: &Request| Some(what))` reads any"
+)]
 pub trait Question<Req> {
     /// Tells `hasher` all that the answer depends on. `false` if the request is to share nothing.
     fn tell(&self, request: &Req, hasher: &mut KeyHasher) -> bool;

@@ -57,19 +57,23 @@
 //! use std::convert::Infallible;
 //! use buttress_commit_gate::CommitGateLayer;
 //! use buttress_core::{Body, Class, Verdict};
-//! use buttress_testkit::LineStreams; // A format for tests; `buttress-llm` knows those of the providers.
+//! use buttress_llm::{Format, LlmStreams};
+//! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use tower::{Layer as _, ServiceExt as _, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // It says 200, and then that it is overloaded.
-//! let upstream = service_fn(|_: Request<()>| async {
-//!     let stream = bytes::Bytes::from("role\nerror 529 overloaded\n");
-//!     Ok::<_, Infallible>(Response::builder().header("content-type", "text/x-lines").body(Body::from(stream)).unwrap())
+//! let stream = "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+//! let upstream = service_fn(move |_: Request<()>| async move {
+//!     let body = Body::from(Bytes::from(stream));
+//!     Ok::<_, Infallible>(Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
 //! });
+//! // Which format a target answers in, `LlmRewrite` of `buttress-llm` says.
+//! let request = Request::builder().extension(Format::Messages).body(())?;
 //!
-//! let response = CommitGateLayer::new(LineStreams::default()).layer(upstream).oneshot(Request::new(())).await?;
+//! let response = CommitGateLayer::new(LlmStreams::new()).layer(upstream).oneshot(request).await?;
 //!
 //! assert_eq!(response.status(), 529);
 //! assert_eq!(response.extensions().get::<Class>().unwrap().verdict, Verdict::Transient);

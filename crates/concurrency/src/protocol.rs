@@ -15,6 +15,11 @@ use crate::{
 };
 
 /// What a layer reads of a request.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not read a `{Req}`",
+    label = "not a request of this protocol",
+    note = "around a service without HTTP, say `.plain(refuse)` of the layer, where `refuse` is a closure `Fn(Refusal) -> Result<Response, Error>`"
+)]
 pub trait Protocol<Req> {
     /// Returns how much `request` matters.
     fn criticality(&self, request: &Req) -> Criticality;
@@ -24,6 +29,11 @@ pub trait Protocol<Req> {
 }
 
 /// To where a call keeps its place.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know when a `{Res}` ends",
+    label = "not an answer of this protocol",
+    note = "around a service without HTTP, say `.plain(refuse)` of the layer, where `refuse` is a closure `Fn(Refusal) -> Result<Response, Error>`"
+)]
 pub trait Cover<Res, Err> {
     /// An answer that keeps its place.
     type Response;

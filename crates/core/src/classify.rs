@@ -35,6 +35,11 @@ pub enum Outcome {
 }
 
 /// Turns a result into a [`Class`]. Any `Fn(Result<&Res, &Err>) -> Class` does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know what a `Result<&{Res}, &{Err}>` means",
+    label = "not a classifier of this result",
+    note = "`HttpClassify`, the default, judges a `Response<B>`; anything else is for a closure `|result: Result<&Response, &Error>| -> Class`, with the types of its argument written out"
+)]
 pub trait Classify<Res, Err> {
     /// Says what `result` means.
     fn classify(&self, result: Result<&Res, &Err>) -> Class;

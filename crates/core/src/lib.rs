@@ -22,7 +22,8 @@
 //!    [`ByFn`] serve requests that have no HTTP in them.
 //! 7. [`Body`] is a response body that a layer can make as well as pass on; [`Payload`] is a request body that is wholly in
 //!    memory. [`Oneshot`] drives one clone of a service to readiness and calls it once; [`Answering`] turns
-//!    errors into responses at the edge of a stack.
+//!    errors into responses at the edge of a stack. With the feature `client`, `Client` gives hyper-util's client these bodies
+//!    and a [`TransportError`], at the bottom of a stack.
 //! 8. [`EventReader`] says what the parts of a streamed answer are: content, signs of life, an end, or a [`StreamFailure`]
 //!    under a 200. [`OpenStream`] makes one for each answer ([`Bytewise`] for answers of any kind). What a layer has read of
 //!    an answer it leaves in an [`AnswerReport`] for those further out: how it truly ended, and its [`Usage`].
@@ -53,6 +54,39 @@
 //! assert!(class.verdict.try_elsewhere() && !class.verdict.breaker_counts());
 //! # Ok::<(), http::Error>(())
 //! ```
+//!
+//! # A stack with a name
+//!
+//! Layers change the type of a body that they watch. To keep a stack in a struct, box body and service once, at the outermost
+//! edge. An axum router takes such a service too:
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use buttress_core::{Body, BoxError, Payload};
+//! use http::{Request, Response};
+//! use tower::{Service, ServiceExt as _, service_fn, util::BoxCloneSyncService};
+//!
+//! struct Upstream {
+//!     stack: BoxCloneSyncService<Request<Payload>, Response<Body>, BoxError>,
+//! }
+//!
+//! // Where a stack does not compile, this tells what it lacks; of `oneshot` the compiler only says that it is not there.
+//! fn service<S: Service<Request<Payload>>>(stack: S) -> S {
+//!     stack
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let stack = service(service_fn(async |_| Ok::<_, Infallible>(Response::new(http_body_util::Full::from("layers go around this")))));
+//! let stack = stack.map_response(|response: Response<_>| response.map(Body::boxed)).map_err(BoxError::from);
+//! let upstream = Upstream { stack: BoxCloneSyncService::new(stack) };
+//!
+//! let response = upstream.stack.oneshot(Request::new(Payload::default())).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(()) }
+//! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer_report;
 mod answering;

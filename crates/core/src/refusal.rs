@@ -55,6 +55,12 @@ pub enum RefusalKind {
 ///
 /// [`HttpRefusal`] makes a response. For a service without HTTP, any `Fn(R) -> Result<Res, Err>` does: it returns the
 /// service's own answer, or its own error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot refuse with a `Result<{Res}, {Err}>`",
+    label = "no way to refuse",
+    note = "`HttpRefusal`, the default, answers with a `Response<B>` where `B` is `From<Bytes>`, as `buttress_core::Body` and axum's are. The body of a client cannot be made: wrap hyper-util's client in `buttress_core::Client`, or turn the body into a `buttress_core::Body` beneath the layer",
+    note = "without HTTP, give the layer a closure `Fn({R}) -> Result<{Res}, {Err}>`"
+)]
 pub trait Refuse<R, Res, Err> {
     /// Makes the result that tells the caller of `refusal`.
     ///

@@ -19,6 +19,11 @@ use crate::{
 /// | [`HttpShared`](crate::HttpShared) | HTTP, the body is `Clone`, two layers keep one copy | in the extensions | by method or `Idempotency-Key` |
 /// | [`ByClone`] | any `Clone` request | none | yes: whoever chooses it says so |
 /// | [`ByFn`] | any request, by closure | none | yes, where the closure gives a copy |
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know how to send a `{Req}` again",
+    label = "no way to send this request again",
+    note = "`Http` takes a `Request<B>` where `B` is `Clone`, such as `buttress_core::Payload`; `HttpReplay` one with any body; `ByClone` any request that is `Clone`; `ByFn` any other. Choose by `.replay(..)`"
+)]
 pub trait Replay<Req> {
     /// What the inner service is called with.
     type Request;
@@ -136,7 +141,7 @@ pub struct ByClone;
 
 /// Requests that a closure `Fn(&Req) -> Option<Req>` copies, or declines to. See [`Replay`].
 #[derive(Clone, Copy, Debug)]
-pub struct ByFn<F>(F);
+pub struct ByFn<F>(pub F);
 
 // === impl Head ===
 
@@ -357,7 +362,7 @@ impl<Req: Clone> Replay<Req> for ByClone {
 // === impl ByFn ===
 
 impl<F> ByFn<F> {
-    /// Copies requests by `copy`; where it returns `None`, the request is sent once.
+    /// The same as `ByFn(copy)`: copies requests by `copy`; where it returns `None`, the request is sent once.
     pub const fn new(copy: F) -> Self {
         Self(copy)
     }

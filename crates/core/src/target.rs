@@ -42,6 +42,11 @@ pub struct ServedBy {
 /// Where a target has several credentials, [`Target::credential`] says which one is meant.
 ///
 /// Any `Fn(Req, &Target) -> Result<Rewritten<Req>, Refusal>` does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not fit a `{Req}` to a target",
+    label = "not a rewrite of this request",
+    note = "a closure `|request: Request, target: &Target| -> Result<Rewritten<Request>, Refusal>` does, with the types of its arguments written out"
+)]
 pub trait Rewrite<Req> {
     /// Fits `request` to `target`.
     ///

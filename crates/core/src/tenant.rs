@@ -12,6 +12,11 @@ use http::{HeaderName, Request};
 /// [`OneTenant`] are there.
 ///
 /// What is told goes into a hash of 256 bits, and is not kept.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell whose a `{Req}` is",
+    label = "not a tenant of this request",
+    note = "`ByHeader` and `ByExtension` read a `Request<B>`; `ByTenant(|request: &Request| Some(key))` reads any; `OneTenant` says that all callers are one"
+)]
 pub trait Tenant<Req> {
     /// Tells `hasher` the tenant. `false` if there is none: then nothing is kept of the request, and nothing shared.
     fn tell(&self, request: &Req, hasher: &mut dyn Hasher) -> bool;

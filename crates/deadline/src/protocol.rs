@@ -9,6 +9,11 @@ use tokio::time::Instant;
 use crate::{ResponseBody, attempt_timeout, sources::Sources};
 
 /// Where the deadline of a request is found.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` finds no deadline in a `{Req}`",
+    label = "not a request of this protocol",
+    note = "around a service without HTTP, make the layer by `DeadlineLayer::plain`"
+)]
 pub trait Protocol<Req> {
     /// Returns by when `request`, which came at `now` and has `timeout` at most, must be answered; `None` if there is
     /// no limit.
@@ -16,6 +21,11 @@ pub trait Protocol<Req> {
 }
 
 /// What of an answer the deadline covers.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know when a `{Res}` ends",
+    label = "not an answer of this protocol",
+    note = "around a service without HTTP, make the layer by `DeadlineLayer::plain`"
+)]
 pub trait Cover<Res> {
     /// A covered answer.
     type Response;

@@ -68,7 +68,7 @@ impl<'a> RequestFacts<'a> {
     /// if one of the two stands there twice: providers differ in which of them counts.
     pub fn read(body: &'a [u8]) -> Result<Self, FactsError> {
         let text = std::str::from_utf8(body).map_err(|error| not_json(body, error.valid_up_to()))?;
-        let members: Members<'_> = serde_json::from_str(text).map_err(FactsError::from)?;
+        let members: Members<'_> = serde_json::from_str(text).map_err(|error| FactsError::from_json(&error))?;
         if let Some(field) = members.twice {
             return Err(FactsError(Problem::Twice { field }));
         }
@@ -235,6 +235,16 @@ impl Place {
 
 // === impl FactsError ===
 
+impl FactsError {
+    /// Keeps only where `error` is: its words may repeat the body's.
+    fn from_json(error: &serde_json::Error) -> Self {
+        Self(match error.classify() {
+            serde_json::error::Category::Data => Problem::NotAnObject,
+            _ => Problem::NotJson { line: error.line(), column: error.column().max(1) },
+        })
+    }
+}
+
 impl fmt::Display for FactsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -249,16 +259,6 @@ impl fmt::Display for FactsError {
 }
 
 impl Error for FactsError {}
-
-impl From<serde_json::Error> for FactsError {
-    fn from(error: serde_json::Error) -> Self {
-        // Only where: the words of the error may repeat the body's.
-        Self(match error.classify() {
-            serde_json::error::Category::Data => Problem::NotAnObject,
-            _ => Problem::NotJson { line: error.line(), column: error.column().max(1) },
-        })
-    }
-}
 
 impl From<FactsError> for Refusal {
     fn from(error: FactsError) -> Self {

@@ -81,21 +81,21 @@ impl<S> Inspect<S> {
 
     /// Sets the dialect of requests that carry none. It is [`Dialect::OpenAi`] by default.
     #[must_use]
-    pub const fn with_dialect(mut self, dialect: Dialect) -> Self {
+    pub const fn dialect(mut self, dialect: Dialect) -> Self {
         self.limits.dialect = dialect;
         self
     }
 
     /// Sets how much is read of an error at most.
     #[must_use]
-    pub const fn with_max_bytes(mut self, bytes: usize) -> Self {
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_bytes = bytes;
         self
     }
 
     /// Sets how long an error is waited for at most, from the head of the answer.
     #[must_use]
-    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.timeout = timeout;
         self
     }

@@ -122,13 +122,12 @@ async fn a_class_that_is_there_already_stays() {
 #[tokio::test]
 async fn no_more_is_read_than_allowed_and_nothing_is_lost() {
     let body = Body::boxed(Announced(vec!["0123", "4567", "89", "insufficient_quota"]));
-    let answer = ask(|client| Inspect::new(client).with_max_bytes(6), response(429, body)).await;
+    let answer = ask(|client| Inspect::new(client).max_bytes(6), response(429, body)).await;
     assert_eq!(verdict(&answer), Some(Verdict::RateLimited));
     assert_eq!(answer.body().size_hint().exact(), Some(28));
     assert_eq!(text(answer.into_body()).await, "0123456789insufficient_quota");
 
-    let answer =
-        ask(|client| Inspect::new(client).with_max_bytes(0), response(429, Body::from(Bytes::from(QUOTA)))).await;
+    let answer = ask(|client| Inspect::new(client).max_bytes(0), response(429, Body::from(Bytes::from(QUOTA)))).await;
     assert_eq!((verdict(&answer), text(answer.into_body()).await.as_str()), (Some(Verdict::RateLimited), QUOTA));
 }
 
@@ -147,7 +146,7 @@ async fn a_body_that_hangs_is_judged_by_what_came_and_goes_on_later() {
 
     let never = Body::boxed(StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>()));
     let start = Instant::now();
-    let answer = ask(|client| Inspect::new(client).with_timeout(Duration::from_millis(5)), response(500, never)).await;
+    let answer = ask(|client| Inspect::new(client).timeout(Duration::from_millis(5)), response(500, never)).await;
     assert_eq!((verdict(&answer), Instant::now() - start), (Some(Verdict::Transient), Duration::from_millis(5)));
 }
 
@@ -161,7 +160,7 @@ async fn a_body_that_is_always_ready_with_nothing_does_not_hold_the_call() {
 #[tokio::test(start_paused = true)]
 async fn what_is_ready_at_once_is_read_even_without_any_time() {
     let body = streamed(vec![data(&QUOTA[..9]), data(&QUOTA[9..])]);
-    let answer = ask(|client| Inspect::new(client).with_timeout(Duration::ZERO), response(429, body)).await;
+    let answer = ask(|client| Inspect::new(client).timeout(Duration::ZERO), response(429, body)).await;
     assert_eq!(verdict(&answer), Some(Verdict::QuotaExhausted));
 }
 
@@ -271,7 +270,7 @@ async fn the_dialect_is_that_of_the_request_and_a_set_one_otherwise() {
     let answer = Inspect::new(Client(Some(full()))).oneshot(to_azure).await.unwrap();
     assert_eq!(verdict(&answer), Some(Verdict::CapacityByDesign));
     assert_eq!(verdict(&ask(Inspect::new, full()).await), Some(Verdict::RateLimited));
-    let answer = ask(|client| Inspect::new(client).with_dialect(Dialect::AzureV1), full()).await;
+    let answer = ask(|client| Inspect::new(client).dialect(Dialect::AzureV1), full()).await;
     assert_eq!(verdict(&answer), Some(Verdict::CapacityByDesign));
 }
 

@@ -58,7 +58,7 @@ impl Upstream {
     /// Asks through a retry of three attempts and a cap of 60 s.
     async fn ask(self, dialect: Dialect) -> Outcome {
         let retry = RetryLayer::new().seed(7).replay(Http).attempts(NonZeroU32::new(3).unwrap()).repeat_all();
-        let service = retry.layer(Inspect::new(self.clone()).with_dialect(dialect));
+        let service = retry.layer(Inspect::new(self.clone()).dialect(dialect));
         let mut request = Request::new(Payload::new(Bytes::from_static(b"{}")));
         *request.method_mut() = Method::POST;
         let answer = service.oneshot(request).await.unwrap();

@@ -72,6 +72,34 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Around hyper-util's client, which `Client` of `buttress-core` (feature `client`) gives a body that layers can make and an error that
+//! they can read. By default, the client is called with a [`ReplayBody`](buttress_core::ReplayBody) of the request's own body, whatever
+//! that is; by `.replay(Http)` with the body itself, which is then `Clone`:
+//!
+//! ```
+//! use buttress_core::{Client, Payload, ReplayBody, TransportErrorKind};
+//! use buttress_retry::RetryLayer;
+//! use http::Request;
+//! use hyper_util::{client::legacy, rt::TokioExecutor};
+//! use tower::{Layer as _, ServiceExt as _};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let socket = tokio::net::TcpSocket::new_v4()?;
+//! # socket.bind("127.0.0.1:0".parse()?)?;
+//! # let nobody_listens = socket.local_addr()?;
+//! let layer = RetryLayer::new();
+//! let client = legacy::Client::builder(TokioExecutor::new()).build_http::<ReplayBody<Payload>>();
+//! let service = layer.layer(Client::new(client));
+//!
+//! let request = Request::get(format!("http://{nobody_listens}/")).body(Payload::default())?;
+//! let error = service.oneshot(request).await.unwrap_err();
+//!
+//! assert_eq!(error.kind(), TransportErrorKind::Connect);
+//! assert_eq!(layer.counts().retries, 2);
+//! # Ok(()) }
+//! ```
+//!
 //! A budget, shared by two clients of one upstream that is down:
 //!
 //! ```

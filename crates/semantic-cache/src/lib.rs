@@ -87,6 +87,8 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod admit;
 mod ask;
 mod body;

@@ -56,29 +56,41 @@
 //! ```
 //! use std::convert::Infallible;
 //! use buttress_core::{AnswerReport, Body, Verdict};
+//! use buttress_llm::{Format, LlmStreams};
 //! use buttress_stream_guard::StreamGuardLayer;
-//! use buttress_testkit::{LineStreams, Script, read}; // A format for tests; `buttress-llm` knows those of the providers.
+//! use bytes::Bytes;
 //! use http::{Request, Response};
+//! use http_body::Frame;
+//! use http_body_util::{BodyExt, Limited, StreamBody};
 //! use tower::{Layer as _, ServiceExt as _, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // It stops in the midst of a word.
-//! let upstream = service_fn(|_: Request<()>| async {
-//!     let body = Body::from(Script::new().data("text Hel\ntext lo, ").body());
-//!     Ok::<_, Infallible>(Response::builder().header("content-type", "text/x-lines").body(body).unwrap())
+//! // It stops in the midst of an event.
+//! let chunks = ["data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n", "data: {\"choices\":[{\"del"];
+//! let upstream = service_fn(move |_: Request<()>| async move {
+//!     let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(Bytes::from(chunk))));
+//!     let body = Body::boxed(StreamBody::new(futures_util::stream::iter(frames)));
+//!     Ok::<_, Infallible>(Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
 //! });
+//! // Which format a target answers in, `LlmRewrite` of `buttress-llm` says.
+//! let request = Request::builder().extension(Format::Chat).body(())?;
 //!
-//! let response = StreamGuardLayer::new(LineStreams::default()).layer(upstream).oneshot(Request::new(())).await?;
+//! let response = StreamGuardLayer::new(LlmStreams::new()).layer(upstream).oneshot(request).await?;
 //!
 //! let report = response.extensions().get::<AnswerReport>().unwrap().clone();
-//! assert_eq!(read(response.into_body()).await.bytes(), "text Hel\nerror 502 truncated\n");
+//! let read = BodyExt::collect(Limited::new(response.into_body(), 1_024)).await.map_err(|_| "too long")?.to_bytes();
+//! let (whole, error) = str::from_utf8(&read)?.split_once("\n\n").unwrap();
+//! assert_eq!(format!("{whole}\n\n"), chunks[0], "what was whole");
+//! assert!(error.starts_with("data: {\"error\":"), "which clients raise: {error}");
 //! assert_eq!(report.class().unwrap().verdict, Verdict::Truncated);
 //! # Ok(()) }
 //! ```
 //!
 //! [`AnswerReport`]: buttress_core::AnswerReport
 //! [`OpenStream`]: buttress_core::OpenStream
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 #[cfg(feature = "llm")]

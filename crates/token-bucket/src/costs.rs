@@ -29,6 +29,11 @@ pub struct Prices {
 ///
 /// Any `Fn(&Req) -> Costs` does; [`OneRequest`] is the default. An estimate for a language model is the count of its input
 /// tokens, and the lesser of the output it asks for at most and of what its like have been seen to need.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell what a `{Req}` costs",
+    label = "not an estimate of this request",
+    note = "a closure `|request: &Request| -> Costs` does, with the type of its argument written out"
+)]
 pub trait Estimate<Req> {
     /// Returns what `request` will cost at most.
     fn estimate(&self, request: &Req) -> Costs;

@@ -14,6 +14,11 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 ///
 /// [`Shared`], [`ByHeader`], [`ByApiKey`], [`ByIp`](crate::ByIp), [`ByExtension`] and [`ByFn`] are there; two of them in a pair
 /// are a key too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell whose bucket a `{Req}` takes from",
+    label = "not a key of this request",
+    note = "`ByApiKey`, `ByHeader` and `ByExtension` read a `Request<B>`; `ByFn(|request: &Request| key)` reads any, with the type of its argument written out"
+)]
 pub trait Key<Req> {
     /// Returns the key of `request`, which only its fingerprint is kept of.
     fn key(&self, request: &Req, secret: &Secret) -> Fingerprint;

@@ -123,6 +123,8 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod arithmetic;
 mod body;
 mod bucket;

@@ -13,12 +13,22 @@ use crate::{
 };
 
 /// What a layer reads of a request.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not read a `{Req}`",
+    label = "not a request of this protocol",
+    note = "around a service without HTTP, say `.plain(refuse)` of the layer, where `refuse` is a closure `Fn(Refusal) -> Result<Response, Error>`"
+)]
 pub trait Protocol<Req> {
     /// Returns by when `request` must be answered, where it says so. Asked only if it may have to wait.
     fn deadline(&self, request: &Req) -> Option<Instant>;
 }
 
 /// When a call is settled.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know when a `{Res}` ends",
+    label = "not an answer of this protocol",
+    note = "around a service without HTTP, say `.plain(refuse)` of the layer, where `refuse` is a closure `Fn(Refusal) -> Result<Response, Error>`"
+)]
 pub trait Cover<Res, Err> {
     /// An answer that keeps its reservation.
     type Response;
