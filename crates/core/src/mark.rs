@@ -13,7 +13,7 @@ pub trait Mark<Res> {
     const MARKS: bool = true;
 
     /// Tells the layers further out who served `response`, and what was tried.
-    fn mark(response: &mut Res, served_by: Option<&ServedBy>, context: &CallContext);
+    fn mark(response: &mut Res, served_by: Option<ServedBy>, context: &CallContext);
 
     /// Tells the caller that no retry of its own can help now, and how long to stay away where that is known.
     fn give_up(response: &mut Res, after: Option<Duration>);
@@ -47,10 +47,10 @@ pub struct NoMark;
 // === impl HttpMark ===
 
 impl<B> Mark<Response<B>> for HttpMark {
-    fn mark(response: &mut Response<B>, served_by: Option<&ServedBy>, context: &CallContext) {
+    fn mark(response: &mut Response<B>, served_by: Option<ServedBy>, context: &CallContext) {
         let extensions = response.extensions_mut();
         if let Some(served_by) = served_by {
-            extensions.insert(served_by.clone());
+            extensions.insert(served_by);
         }
         extensions.insert(context.clone());
     }
@@ -85,7 +85,7 @@ impl<B> Mark<Response<B>> for HttpMark {
 impl<Res> Mark<Res> for NoMark {
     const MARKS: bool = false;
 
-    fn mark(_: &mut Res, _: Option<&ServedBy>, _: &CallContext) {}
+    fn mark(_: &mut Res, _: Option<ServedBy>, _: &CallContext) {}
 
     fn give_up(_: &mut Res, _: Option<Duration>) {}
 

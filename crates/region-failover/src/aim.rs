@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use buttress_core::{Label, Target};
+use buttress_core::{Label, ServedBy, Target};
 use tokio::time::Instant;
 
 use crate::{epoch::Moment, member::Member};
@@ -35,6 +35,11 @@ impl Aim {
     /// Returns the target, with the credential that it is shown where it has several.
     pub(crate) fn target(&self) -> &Target {
         &self.member.faces()[self.face]
+    }
+
+    /// Says who gave the answer.
+    pub(crate) fn served_by(&self) -> ServedBy {
+        ServedBy { target: self.target().clone(), model: self.model.clone() }
     }
 
     #[inline]

@@ -45,8 +45,6 @@ pub(crate) enum Next<Req> {
     Await(Place, Instant),
     /// Nothing for now: another attempt is under way.
     Wait,
-    /// Nothing: the attempt's own result is returned. `true` if it is the target's, and not the refusal of a layer further in.
-    AsItCame(bool),
     Refuse(Refusal),
 }
 
@@ -103,13 +101,16 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
 
     /// Says what follows an attempt; a `result` of `None` says that its time was over.
     /// `more` says that another attempt is under way.
+    ///
+    /// `Ok` says that nothing does, and that its own result is returned: `true` if that is the target's, and not the refusal of a
+    /// layer further in. So all that most attempts come to is small.
     #[inline(always)]
     pub(crate) fn after<Req, Res, Err>(
         &mut self,
         under_way: &mut UnderWay,
         result: Option<Result<&Res, &Err>>,
         more: bool,
-    ) -> Next<R::Request>
+    ) -> Result<bool, Next<R::Request>>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
         W: Rewrite<R::Request>,
@@ -145,27 +146,27 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         }
         let served = !matches!(class.outcome, Outcome::Refused(_));
         if class.verdict == Verdict::Success || (result.is_some() && !self.may_go_elsewhere(to, class)) {
-            return Next::AsItCame(served);
+            return Ok(served);
         }
         self.walk.failed(class);
         if more {
-            return Next::Wait;
+            return Err(Next::Wait);
         }
         if self.story.is_over(now) {
-            return Next::Refuse(deadline_passed());
+            return Err(Next::Refuse(deadline_passed()));
         }
         if let Some(next) = self.elsewhere(class, now) {
-            return next;
+            return Err(next);
         }
         if class.verdict == Verdict::ContextTooLong {
-            return Next::AsItCame(served);
+            return Ok(served);
         }
         if self.walk.all_throttled() {
             self.shedding().found_short(self.story.class, now);
         }
         match self.walk.sum(answered, self.only_tried(to)) {
-            Verdicts::AsItCame => Next::AsItCame(served),
-            Verdicts::Sum(refusal) => Next::Refuse(refusal),
+            Verdicts::AsItCame => Ok(served),
+            Verdicts::Sum(refusal) => Err(Next::Refuse(refusal)),
         }
     }
 

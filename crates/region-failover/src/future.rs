@@ -13,7 +13,6 @@ use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
-    aim::Aim,
     call::{Call, Next},
     line::Place,
     running::{Came, Running},
@@ -57,8 +56,8 @@ enum State<S: Service<Req>, Req> {
     Done,
 }
 
-/// What a poll of the attempts comes to: whose answer it is, its result if it came in time, and what follows.
-type Step<T, Req> = (Option<(Option<Aim>, T)>, Next<Req>);
+/// What a poll of the attempts comes to: what is returned, and whose answer it is, or what follows.
+type Step<T, Req> = Result<(Option<ServedBy>, T), Next<Req>>;
 
 // === impl ResponseFuture ===
 
@@ -87,22 +86,27 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let (result, next) = match this.state.as_mut().project() {
-                StateProj::Start(first) => (None, this.call.start(first, None)),
+            let step = match this.state.as_mut().project() {
+                StateProj::Start(first) => Err(this.call.start(first, None)),
                 StateProj::Waiting { timer, first, place } => {
                     ready!(timer.poll(cx));
                     // It may have to stand in the line again, and nobody stands there twice.
                     let since = place.take().map(|place| place.since);
-                    (None, this.call.start_again(first, since))
+                    Err(this.call.start_again(first, since))
                 }
                 StateProj::Attempt { first, second } => ready!(this.call.poll_both(first, second, cx)),
                 StateProj::Second(second) => ready!(this.call.poll_alone(second.as_mut(), cx)),
                 StateProj::Done => panic!("polled after completion"),
             };
+            let next = match step {
+                Ok((by, result)) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(this.call.answer::<Req, _, _>(by, result));
+                }
+                Err(next) => next,
+            };
             match next {
                 Next::Attempt(to, request) => {
-                    // The failed response goes first, and with it its connection.
-                    drop(result);
                     let slow_at = this.call.slow_at(&to);
                     let first = Running::new(this.call.service.clone(), to, request, slow_at);
                     this.state.set(State::Attempt { first, second: None });
@@ -115,17 +119,11 @@ where
                     this.state.set(State::Waiting { timer: sleep_until(turn), first, place: Some(place) });
                 }
                 Next::Wait => {
-                    drop(result);
                     if let StateProj::Attempt { second, .. } = this.state.as_mut().project()
                         && let Some(second) = second.take()
                     {
                         this.state.set(State::Second(second));
                     }
-                }
-                Next::AsItCame(_) => {
-                    this.state.set(State::Done);
-                    let (by, result) = result.expect("only what came is returned as it came");
-                    return Poll::Ready(this.call.answer::<Req, _, _>(by, result));
                 }
                 Next::Refuse(refusal) => {
                     this.state.set(State::Done);
@@ -162,27 +160,26 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
                     // The timer was set anew, and nobody waits for it before it is polled.
                 }
                 Poll::Ready(came) => {
-                    let (result, next) = self.ended(first.as_mut(), came, second.is_some());
-                    self.noted(&first.as_mut().under_way().to, matches!(next, Next::AsItCame(_)));
-                    if let (Next::AsItCame(_), Some(second)) = (&next, second) {
+                    let step = self.ended(first.as_mut(), came, second.is_some());
+                    self.noted(&first.as_mut().under_way().to, step.is_ok());
+                    if let (Ok(_), Some(second)) = (&step, second) {
                         self.lost(second.as_mut().under_way());
                         self.second_ended(false);
                     }
-                    return Poll::Ready((result, next));
+                    return Poll::Ready(step);
                 }
                 Poll::Pending => break,
             }
         }
         let Some(running) = second else { return Poll::Pending };
         let came = ready!(running.as_mut().poll(cx));
-        let (result, next) = self.ended(running.as_mut(), came, true);
-        let won = matches!(next, Next::AsItCame(_));
-        self.second_ended(won);
+        let step = self.ended(running.as_mut(), came, true);
+        self.second_ended(step.is_ok());
         *second = None;
-        if won {
+        if step.is_ok() {
             self.noted(&first.as_mut().under_way().to, true);
             self.lost(first.under_way());
-            return Poll::Ready((result, next));
+            return Poll::Ready(step);
         }
         // It failed, and the first goes on.
         Poll::Pending
@@ -202,10 +199,11 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
     {
         let came = ready!(second.as_mut().poll(cx));
         let step = self.ended(second, came, false);
-        self.second_ended(matches!(step.1, Next::AsItCame(_)));
+        self.second_ended(step.is_ok());
         Poll::Ready(step)
     }
 
+    /// What came of an attempt that is not returned goes here, before anything follows, and with it its connection.
     #[inline(always)]
     fn ended<Req>(
         &mut self,
@@ -222,19 +220,18 @@ impl<S, R, W, C, M, Saved> Call<S, R, W, C, M, Saved> {
         let under_way = running.under_way();
         under_way.finish();
         let result = if let Came::Answer(result) = came { Some(result) } else { None };
-        let next = self.after(under_way, result.as_ref().map(Result::as_ref), more);
+        let served = self.after(under_way, result.as_ref().map(Result::as_ref), more)?;
         // Whoever marks an answer must know whose it is.
-        let by = (R::Mark::MARKS && matches!(next, Next::AsItCame(true))).then(|| under_way.to.clone());
-        (result.map(|result| (by, result)), next)
+        let by = (R::Mark::MARKS && served).then(|| under_way.to.served_by());
+        Ok((by, result.expect("only what came is returned as it came")))
     }
 
-    fn answer<Req, Res, Err>(&mut self, by: Option<Aim>, mut result: Result<Res, Err>) -> Result<Res, Err>
+    fn answer<Req, Res, Err>(&mut self, by: Option<ServedBy>, mut result: Result<Res, Err>) -> Result<Res, Err>
     where
         R: Replay<Req, Saved = Saved, Mark: Mark<Res>>,
     {
         if let (Ok(response), true) = (&mut result, R::Mark::MARKS) {
-            let served_by = by.map(|to| ServedBy { target: to.target().clone(), model: to.model });
-            R::Mark::mark(response, served_by.as_ref(), self.story.context());
+            R::Mark::mark(response, by, self.story.context());
         }
         result
     }
