@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 /// How long, and whether, a server asked callers to come back.
 ///
@@ -42,21 +42,25 @@ impl RetryHint {
 }
 
 fn after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let millis = |name: &str| text(name).and_then(number).map(|ms| seconds(ms / 1_000.0));
+    // Names that are known need not be read and checked each time.
+    static MILLIS: HeaderName = HeaderName::from_static("retry-after-ms");
+    static AZURE_MILLIS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let millis = |name: &HeaderName| text(name).and_then(number).map(|ms| seconds(ms / 1_000.0));
 
-    millis("retry-after-ms").or_else(|| millis("x-ms-retry-after-ms")).or_else(|| {
-        let value = text(header::RETRY_AFTER.as_str())?;
+    millis(&MILLIS).or_else(|| millis(&AZURE_MILLIS)).or_else(|| {
+        let value = text(&header::RETRY_AFTER)?;
         number(value).map(seconds).or_else(|| {
             let at = httpdate::parse_http_date(value).ok()?;
-            let from = text(header::DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+            let from = text(&header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
             Some(at.duration_since(from).unwrap_or_default().min(RetryHint::MAX))
         })
     })
 }
 
 fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry")?.as_bytes() {
+    static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+    match headers.get(&SHOULD_RETRY)?.as_bytes() {
         b"true" => Some(true),
         b"false" => Some(false),
         _ => None,
@@ -84,7 +88,7 @@ mod tests {
     const EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn hint(pairs: &[(&'static str, &str)]) -> RetryHint {
-        let headers = pairs.iter().map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap())).collect();
+        let headers = pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().unwrap())).collect();
         RetryHint::from_headers(&headers, EPOCH)
     }
 

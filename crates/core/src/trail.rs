@@ -72,7 +72,12 @@ impl Attempt {
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.target.as_ref().map_or("-", |target| target.name().as_str());
-        write!(f, "{name};{};{}ms", self.outcome, self.elapsed.as_millis())
+        // Piece by piece, and the time in 64 bits: most answers carry this in a header.
+        f.write_str(name)?;
+        f.write_str(";")?;
+        self.outcome.fmt(f)?;
+        let millis = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        write!(f, ";{millis}ms")
     }
 }
 
