@@ -74,7 +74,7 @@ use tower_service::Service;
 /// Tells callers who answered. See the [crate docs](crate).
 #[derive(Clone, Debug, Default)]
 pub struct ServedByLayer {
-    headers: Arc<Headers>,
+    names: Arc<Names>,
 }
 
 /// The names of the headers; `None` leaves one out. See the [crate docs](crate) for what they say.
@@ -97,7 +97,15 @@ pub struct Headers {
 #[derive(Clone, Debug)]
 pub struct Served<S> {
     inner: S,
-    headers: Arc<Headers>,
+    names: Arc<Names>,
+}
+
+/// The names of the headers, and which others can be told from all of them at a glance.
+#[derive(Clone, Debug)]
+struct Names {
+    headers: Headers,
+    /// One bit for each name: see [`bit`].
+    bits: u64,
 }
 
 /// The future of [`Served`].
@@ -106,7 +114,7 @@ pub struct Served<S> {
 pub struct ResponseFuture<F> {
     #[pin]
     inner: F,
-    headers: Arc<Headers>,
+    names: Arc<Names>,
 }
 
 // === impl ServedByLayer ===
@@ -121,7 +129,7 @@ impl ServedByLayer {
     /// Creates a layer that writes headers of these names.
     #[must_use]
     pub fn named(headers: Headers) -> Self {
-        Self { headers: Arc::new(headers) }
+        Self { names: Arc::new(headers.into()) }
     }
 }
 
@@ -129,7 +137,7 @@ impl<S> Layer<S> for ServedByLayer {
     type Service = Served<S>;
 
     fn layer(&self, inner: S) -> Served<S> {
-        Served { inner, headers: Arc::clone(&self.headers) }
+        Served { inner, names: Arc::clone(&self.names) }
     }
 }
 
@@ -149,35 +157,64 @@ impl Default for Headers {
 }
 
 impl Headers {
-    fn strip(&self, from: &mut HeaderMap) {
+    fn names(&self) -> impl Iterator<Item = &HeaderName> {
         let Self { served_by, region, model, attempts, trail } = self;
-        let ours = [served_by, region, model, attempts, trail].map(Option::as_ref);
+        [served_by, region, model, attempts, trail].into_iter().flatten()
+    }
+}
+
+// === impl Names ===
+
+impl Default for Names {
+    fn default() -> Self {
+        Headers::default().into()
+    }
+}
+
+impl From<Headers> for Names {
+    fn from(headers: Headers) -> Self {
+        let bits = headers.names().fold(0, |bits, name| bits | bit(name));
+        Self { headers, bits }
+    }
+}
+
+impl Names {
+    fn strip(&self, from: &mut HeaderMap) {
         // Hardly anybody sends one, and to look through the few names there are takes less than to look each of these up.
-        if from.keys().any(|name| ours.contains(&Some(name))) {
-            for name in ours.into_iter().flatten() {
+        let ours = |name: &HeaderName| self.bits & bit(name) != 0 && self.headers.names().any(|our| our == name);
+        if from.keys().any(ours) {
+            for name in self.headers.names() {
                 from.remove(name);
             }
         }
     }
 
     fn write<B>(&self, response: &mut Response<B>) {
+        let Headers { served_by, region, model, attempts, trail } = &self.headers;
         // Taken out and put back, which moves the extensions, so that the headers can be written meanwhile.
         let extensions = std::mem::take(response.extensions_mut());
         let headers = response.headers_mut();
         self.strip(headers);
-        if let Some(ServedBy { target, model }) = extensions.get() {
-            set(headers, self.served_by.as_ref(), || Some(target.name().to_header_value()));
-            set(headers, self.region.as_ref(), || target.region().map(|region| region.to_header_value()));
-            set(headers, self.model.as_ref(), || model.as_ref().map(|model| model.to_header_value()));
+        if let Some(by) = extensions.get::<ServedBy>() {
+            set(headers, served_by.as_ref(), || Some(by.target.name().to_header_value()));
+            set(headers, region.as_ref(), || by.target.region().map(|region| region.to_header_value()));
+            set(headers, model.as_ref(), || by.model.as_ref().map(|model| model.to_header_value()));
         }
         if let Some(context) = extensions.get::<CallContext>() {
-            context.with_trail(|trail| {
-                set(headers, self.attempts.as_ref(), || Some(count(trail.made())));
-                set(headers, self.trail.as_ref(), || written(trail));
+            context.with_trail(|made| {
+                set(headers, attempts.as_ref(), || Some(count(made.made())));
+                set(headers, trail.as_ref(), || written(made));
             });
         }
         *response.extensions_mut() = extensions;
     }
+}
+
+/// Returns the bit of a name, by its length and its last letter: two names of different bits are different.
+fn bit(name: &HeaderName) -> u64 {
+    let text = name.as_str().as_bytes();
+    let last = text.last().copied().unwrap_or_default();
+    1 << ((text.len() + 5 * usize::from(last)) % 64)
 }
 
 fn set(headers: &mut HeaderMap, name: Option<&HeaderName>, value: impl FnOnce() -> Option<HeaderValue>) {
@@ -253,8 +290,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        self.headers.strip(request.headers_mut());
-        ResponseFuture { inner: self.inner.call(request), headers: Arc::clone(&self.headers) }
+        self.names.strip(request.headers_mut());
+        ResponseFuture { inner: self.inner.call(request), names: Arc::clone(&self.names) }
     }
 }
 
@@ -270,7 +307,7 @@ where
         let this = self.project();
         let mut result = ready!(this.inner.poll(cx));
         if let Ok(response) = &mut result {
-            this.headers.write(response);
+            this.names.write(response);
         }
         Poll::Ready(result)
     }

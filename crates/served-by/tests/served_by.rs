@@ -54,6 +54,18 @@ fn served_by(target: Target, model: Option<&str>) -> ServedBy {
 }
 
 #[tokio::test]
+async fn a_name_that_only_looks_like_one_of_ours_is_left_alone() {
+    let (probe, handle) = Probe::<ScriptedBody>::new();
+    handle.next(Reply::status(200));
+    // As long as one of ours, with the same last letter.
+    let request = Request::get("/").header("x-saved-by1y", "a").header("x-stored-by", "b").header("X-Served-By", "c");
+    drop(send(&mut ServedByLayer::new().layer(probe), request.body(Payload::default()).unwrap()).await);
+    let seen = handle.seen();
+    let names = seen[0].headers.keys().map(HeaderName::as_str).collect::<Vec<_>>();
+    assert_eq!(names, ["x-saved-by1y", "x-stored-by"]);
+}
+
+#[tokio::test]
 async fn all_that_is_known_is_said() {
     let context = context();
     context.record(attempt(Some("azure-east"), Outcome::Status(StatusCode::SERVICE_UNAVAILABLE), 12));
