@@ -74,9 +74,16 @@ pub(crate) fn calls() -> Group<Request<Payload>> {
         .case("tower::retry", retry::RetryLayer::new(OnError).layer(bare.clone()))
         .case("tower-resilience retry", Resilience::builder().build().layer(bare.clone()))
         .case("buttress RetryLayer, Http", retry().layer(bare.clone()))
+        // Two for the headers, as everywhere; one for the context, and three for its place in the extensions.
+        .promise(6)
         .case("buttress RetryLayer, HttpReplay", RetryLayer::new().layer(bare.clone()))
+        .promise(7)
+        // The same, one for the target, and four for the answer's extensions and the two that are put there.
         .case("buttress RegionFailoverLayer, 3 targets", failover().layer(bare.clone()))
+        .promise(11)
+        // One context for all, headers once more, one for the trail, and two because the map of headers grows.
         .case("buttress ServedBy > Retry > RegionFailover", stack.service(bare.clone()))
+        .promise(16)
         .case("buttress RegionFailoverLayer, no target fits", failover().rewrite(refuse).layer(bare))
         .case("buttress RegionFailoverLayer, 3 answer 503", failover().layer(unavailable))
 }
