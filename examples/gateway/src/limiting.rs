@@ -1,6 +1,6 @@
 //! What keeps callers to their limits.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use buttress_core::{HttpRefusal, Label, Payload};
 use buttress_redis::Redis;
@@ -9,10 +9,14 @@ use buttress_token_bucket::{
     SharedLimits, Sharing, Standing, Tier, TokenBucketLayer,
 };
 use http::{HeaderName, Request, Response};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout},
+};
 
 use crate::{
     config::{Access, LimitsConfig, RedisConfig},
+    operator::Operator,
     stack::BuildError,
     tenants::{Book, Caller, Tenants},
 };
@@ -43,6 +47,9 @@ struct Shared {
 
 /// How many requests may wait for one bucket.
 const MOST_WAITING: NonZeroU32 = NonZeroU32::new(1_000).expect("1,000 are not 0");
+
+/// How long a replica that stops waits for Redis.
+const HAND_BACK: Duration = Duration::from_secs(1);
 
 /// Makes the layer for `limits`, where `book` says who callers are, and what operates it.
 ///
@@ -113,6 +120,18 @@ impl Tier<Request<Payload>> for ByCaller {
     }
 }
 
+// === impl Operator ===
+
+impl Operator {
+    /// Gives back what this replica has taken in advance of limits that replicas share, and waits until what was settled has been
+    /// written, for a second at most. To be called before the [work](Self::sharing) that they need is stopped.
+    pub async fn hand_back(&self) {
+        if let Some(callers) = &self.callers {
+            callers.hand_back().await;
+        }
+    }
+}
+
 // === impl Limiting ===
 
 impl Limiting {
@@ -130,6 +149,14 @@ impl Limiting {
     /// Returns whether Redis is there, where limits are shared.
     pub(crate) fn is_connected(&self) -> Option<bool> {
         self.shared.as_ref().map(|shared| shared.redis.status().is_connected())
+    }
+
+    /// Gives back what is leased, and waits until what is settled has been written, where limits are shared: for a moment, since what
+    /// is not written is refilled in time.
+    async fn hand_back(&self) {
+        if self.shared.is_some() && timeout(HAND_BACK, self.buckets.hand_back()).await != Ok(true) {
+            tracing::warn!("what callers have not used of what was reserved for them stays charged");
+        }
     }
 
     /// Says which of `limits` cannot be taken over, and why.

@@ -79,6 +79,7 @@ async fn serve_targets(path: &Path, args: &Args) -> Result<(), Failure> {
     }
     workers.spawn(Reload::new(path, text, as_written, operator.clone(), variable).watch(Reload::EVERY));
     let served = gateway.serve(stop()).await;
+    operator.hand_back().await;
     operator.keep().await;
     Ok(served?)
 }

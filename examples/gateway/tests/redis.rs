@@ -3,9 +3,21 @@
 
 mod support;
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use buttress_core::Payload;
+use buttress_sim::Simulator;
 use buttress_testkit::RedisServer;
 use gateway::{Config, reload::Reload, stack};
-use tokio::{task::yield_now, time::timeout};
+use http::Request;
+use tokio::{
+    task::{JoinSet, yield_now},
+    time::timeout,
+};
+use tower::ServiceExt as _;
 
 use support::{CHAT, CHAT_PATH, FAR, Running, read};
 
@@ -119,6 +131,74 @@ async fn replicas_share_a_cluster() {
     let table = format!("cluster = [\"redis://127.0.0.1:{}\"]", node.port());
     let (one, other) = (replica_in(&table, "rpm = 2").await, replica_in(&table, "rpm = 2").await);
     assert_eq!([ask(&one, "a").await, ask(&other, "a").await, ask(&one, "a").await], [200, 200, 429]);
+}
+
+/// How much of the money of the one caller is missing in `redis`, in tenths of a cent.
+fn missing(redis: &RedisServer) -> u64 {
+    let keys = redis.tell(&["KEYS", "*"]);
+    let key = keys.lines().find(|line| line.ends_with(":v1"));
+    let key = key.unwrap_or_else(|| panic!("no levels in {keys}"));
+    let told = redis.tell(&["HGET", key, "nano-dollars:dollars-per-day"]);
+    let (missing, unit) = told.lines().nth(1).and_then(|line| line.split_once('/')).expect("parts of a unit");
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    number(missing) / number(unit) / 1_000_000
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_gives_back_what_it_has_not_used() {
+    // A machine that holds Redis up for longer than a call waits for it makes a replica decide by itself: then once more.
+    let mut told = Vec::new();
+    while told.len() < 5 {
+        let (used, missing) = used_and_missing().await;
+        if (used - 10..=used).contains(&missing) {
+            return;
+        }
+        told.push((used, missing));
+    }
+    panic!("used, and missing: {told:?}");
+}
+
+/// Lets a replica answer and stop, and returns what was used, and what is missing.
+async fn used_and_missing() -> (u64, u64) {
+    let redis = RedisServer::start();
+    let region = Simulator::builder().target("eastus").length(5..=5).start().await.expect("a port is free");
+    // A token costs a tenth of a cent, and ten dollars buy ten thousand.
+    let limits = "[limits.default]\ndollars_per_day = 10\n[prices.\"*\"]\ninput = 1000\noutput = 1000\n";
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("stops-{}.toml", std::process::id()));
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\n[limits]\nassumed_output = 100\nredis = \"{}\"\n{limits}[[targets]]\nname = \"x\"\n\
+         url = \"{}/v1\"\ndialect = \"openai\"\n",
+        redis.url(),
+        region.url()
+    );
+    std::fs::write(&file, text).expect("the target directory can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    command.arg("--config").arg(&file).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut gateway = command.spawn().expect("the gateway starts");
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.take().expect("it is a pipe")).read_line(&mut line).expect("it is text");
+    let url = line.trim().strip_prefix("listening on ").expect("it says where it listens");
+    let client = Running::new_client();
+    let mut used = 0;
+    // As many at once as make it worth while to take some in advance, again and again until it has.
+    for _ in 0..3 {
+        let mut calls = JoinSet::new();
+        for _ in 0..20 {
+            let request = Request::post(format!("{url}{CHAT_PATH}")).header("content-type", "application/json");
+            let request = request.body(Payload::new(CHAT.into())).expect("a request");
+            let client = client.clone();
+            calls.spawn(async move { read(client.oneshot(request).await.expect("it answers")).await });
+        }
+        for answer in calls.join_all().await {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            used += answer.json()["usage"]["total_tokens"].as_u64().expect("it tells");
+        }
+    }
+    let id = gateway.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill is there").success());
+    assert!(gateway.wait().expect("it ends").success());
+    std::fs::remove_file(&file).expect("it is there");
+    (used, missing(&redis))
 }
 
 #[tokio::test(flavor = "multi_thread")]

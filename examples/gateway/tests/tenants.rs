@@ -145,6 +145,16 @@ async fn a_stream_is_charged_at_its_end_by_what_it_has_used() {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_costs_what_had_come_of_it_and_not_what_was_reserved() {
+    let running = two_tenants(DOLLAR, &format!("{DOLLAR}\n{PRICES}")).await;
+    running.break_region(0, Fault::TruncateAfter { events: 3 });
+    let answer = chat(&running, "a", STREAM).await;
+    assert!(answer.status == 200 && answer.text().contains("\"error\""), "it ends with an error: {answer:?}");
+    until("what had not come of it comes back", || tokens_left(&running, "a") > 600).await;
+    assert!(tokens_left(&running, "a") < 1_000, "and not all");
+}
+
+#[tokio::test]
 async fn what_answers_have_needed_is_reserved_for_the_next_one_and_not_all_it_may_need() {
     let running = two_tenants(DOLLAR, &format!("dollars_per_day = 100\n{PRICES}")).await;
     let eager = CHAT.replace("\"messages\"", "\"max_tokens\":900,\"messages\"");
