@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     hint::black_box,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     sync::{
         Arc, Barrier, LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -120,7 +120,7 @@ pub(crate) fn keyed() -> Group<u64> {
     let next = || COUNTER.fetch_add(1, Ordering::Relaxed) % KEYS + 1;
     let key = |request: &u64| Some(NAMES[(*request - 1) as usize].clone());
     let keyed = |settings: Settings| {
-        let layer = layer(settings.max_keys(n(2 * KEYS as u32))).keyed(key);
+        let layer = layer(settings.max_keys(NonZeroUsize::new(2 * KEYS as usize).expect("not zero"))).keyed(key);
         NAMES.iter().for_each(|key| drop(layer.handle().acquire(key)));
         layer.layer(Bare)
     };

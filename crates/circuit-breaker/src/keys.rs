@@ -63,7 +63,7 @@ impl Registry {
     const LEAST: usize = 256;
 
     pub(crate) fn new(settings: Settings) -> Self {
-        let max = settings.max_keys as usize;
+        let max = settings.max_keys;
         let shards = (max / Self::LEAST).clamp(1, Self::SHARDS);
         let own_key = Key::new(settings.name.clone());
         Self {

@@ -1,6 +1,11 @@
 //! When to open, for how long, and how to come back.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 
 use buttress_core::{Label, RetryHint, Verdict};
 
@@ -15,7 +20,7 @@ use crate::{
 pub struct Settings {
     pub(crate) rules: Rules,
     pub(crate) name: Label,
-    pub(crate) max_keys: u32,
+    pub(crate) max_keys: usize,
     pub(crate) seed: Option<u64>,
     pub(crate) group: Option<EjectionGroup>,
     pub(crate) on_change: Option<Arc<dyn OnChange>>,
@@ -254,7 +259,7 @@ impl Settings {
 
     /// Sets how many keys are remembered at most. When there are more, those go first that are closed and idle.
     #[must_use]
-    pub const fn max_keys(mut self, keys: NonZeroU32) -> Self {
+    pub const fn max_keys(mut self, keys: NonZeroUsize) -> Self {
         self.max_keys = keys.get();
         self
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     convert::Infallible,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
@@ -436,7 +436,11 @@ async fn a_spent_quota_opens_at_once_where_that_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_million_keys_leave_no_more_than_the_bound_and_those_in_need_stay() {
-    let settings = exact().max_keys(n(1_000)).consecutive(NonZeroU32::MIN).count_window(n(10)).no_slow();
+    let settings = exact()
+        .max_keys(NonZeroUsize::new(1_000).expect("not zero"))
+        .consecutive(NonZeroU32::MIN)
+        .count_window(n(10))
+        .no_slow();
     let handle = handle(settings);
     let down = key("down");
     handle.acquire(&down).expect("closed").conclude(&class(Verdict::Transient));
@@ -456,7 +460,7 @@ async fn a_million_keys_leave_no_more_than_the_bound_and_those_in_need_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn when_all_places_are_taken_by_those_in_need_calls_still_pass() {
-    let handle = handle(exact().max_keys(n(2)));
+    let handle = handle(exact().max_keys(NonZeroUsize::new(2).expect("not zero")));
     ["a", "b"].iter().for_each(|name| handle.force_open(&key(name)));
     let permit = handle.acquire(&key("c")).expect("nothing is known against it");
     permit.conclude(&class(Verdict::Transient));
@@ -688,7 +692,7 @@ async fn the_largest_settings_neither_panic_nor_overflow() {
         .ramp(u32::MAX)
         .max_wait(Duration::MAX)
         .slow_to_first_byte(Duration::MAX, 100)
-        .max_keys(most)
+        .max_keys(NonZeroUsize::MAX)
         .max_advice(Duration::MAX)
         .open_time(endless.with_jitter(100))
         .group(EjectionGroup::new(u32::MAX).min_healthy(0).expecting(most));
