@@ -136,12 +136,14 @@ async fn replicas_share_a_cluster() {
 /// How much of the money of the one caller is missing in `redis`, in tenths of a cent.
 fn missing(redis: &RedisServer) -> u64 {
     let keys = redis.tell(&["KEYS", "*"]);
-    let key = keys.lines().find(|line| line.ends_with(":v1"));
+    let key = keys.lines().find(|line| line.ends_with(":v2"));
     let key = key.unwrap_or_else(|| panic!("no levels in {keys}"));
-    let told = redis.tell(&["HGET", key, "nano-dollars:dollars-per-day"]);
-    let (missing, unit) = told.lines().nth(1).and_then(|line| line.split_once('/')).expect("parts of a unit");
-    let number = |text: &str| text.parse::<u64>().expect("a number");
-    number(missing) / number(unit) / 1_000_000
+    // The parts of a unit stand before the rate, and what is missing of the one limit is the last number.
+    let script = "\"local v = redis.call('GET', KEYS[1]) return {string.match(v, '/(%d+)/'), (struct.unpack('<d', v, #v - 7))}\"";
+    let told = redis.tell(&["EVAL", script, "1", key]);
+    let numbers: Vec<u64> = told.lines().filter_map(|line| line.trim_start_matches(':').parse().ok()).collect();
+    let [unit, missing] = numbers[..] else { panic!("the parts of a unit, and what is missing: {told}") };
+    missing / unit / 1_000_000
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,7 @@ use buttress_token_bucket::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::support::{HOUR, Replica, config, connected, requests, run, shared, soon, tokens};
-
-pub(crate) const LEVELS: &str = "t:tb:{tenants/00000000000000000000000000000000}:v2";
+use crate::support::{HOUR, LEVELS, Replica, config, connected, missing, requests, run, shared, soon, tokens};
 
 async fn replicas(server: &RedisServer, limits: impl Into<Limits>, lease: Duration) -> [Replica; 3] {
     let limits = limits.into();
@@ -104,12 +102,8 @@ fn leases_of_a_hundred_calls_at_once_take_a_tenth_for_each_replica_at_most() {
         for outcome in calls.join_all().await {
             outcome.expect("there is enough").keep();
         }
-        // Its parts stand before the rate, and what is missing of the one limit is the last number.
-        let script = "\"local v = redis.call('GET', KEYS[1]) return {string.match(v, '/(%d+)/'), (struct.unpack('<d', v, #v - 7))}\"";
-        let told = server.tell(&["EVAL", script, "1", LEVELS]);
-        let numbers: Vec<u64> = told.lines().filter_map(|line| line.trim_start_matches(':').parse().ok()).collect();
-        let [unit, missing] = numbers[..] else { panic!("the parts of a unit, and what is missing: {told}") };
-        assert!((300..=600).contains(&missing.div_ceil(unit)), "{told}");
+        let missing = missing(&server);
+        assert!((300..=600).contains(&missing), "{missing}");
     });
 }
 

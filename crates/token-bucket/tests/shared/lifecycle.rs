@@ -15,10 +15,7 @@ use tokio::{
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::{
-    decisions::LEVELS,
-    support::{HOUR, Replica, SLOWEST, config, connected, requests, run, shared, soon, tokens, until},
-};
+use crate::support::{HOUR, Replica, SLOWEST, config, connected, missing, requests, run, shared, soon, tokens, until};
 
 async fn answer(_: Request<Payload>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(Body::empty()))
@@ -219,10 +216,7 @@ fn what_is_leased_under_limits_that_have_changed_meanwhile_goes_back() {
         server.thaw();
         assert!(soon(eighth).await.expect("no panic"));
         replica.written().await;
-        let told = server.tell(&["HGET", LEVELS, "requests:requests"]);
-        let (missing, unit) = told.lines().nth(1).and_then(|line| line.split_once('/')).expect("parts of a unit");
-        let [missing, unit] = [missing, unit].map(|text| text.trim().parse::<u64>().expect("a number"));
-        assert_eq!(missing.div_ceil(unit), 8, "those that passed, and none in advance");
+        assert_eq!(missing(&server), 8, "those that passed, and none in advance");
         assert_eq!(replica.counts().settled, 1, "what was leased came back");
     });
 }

@@ -3,6 +3,7 @@
 use std::{future::Future, num::NonZeroU32, time::Duration};
 
 use buttress_redis::{Config, Namespace, Redis};
+use buttress_testkit::RedisServer;
 pub(crate) use buttress_testkit::SlowProxy;
 use buttress_token_bucket::{
     Costs, Dimension, Fingerprint, Limit, Limits, LimitsHandle, RateLimited, Reservation, Secret, SharedCounts,
@@ -158,4 +159,17 @@ pub(crate) async fn timed<F: Future>(what: F) -> (F::Output, Duration) {
     let start = Instant::now();
     let output = what.await;
     (output, Instant::now() - start)
+}
+
+/// Where the levels of the one key are.
+pub(crate) const LEVELS: &str = "t:tb:{tenants/00000000000000000000000000000000}:v2";
+
+/// Returns how many whole units are missing there of the one limit, rounded up.
+pub(crate) fn missing(server: &RedisServer) -> u64 {
+    // The parts of a unit stand before the rate, and what is missing is the last number.
+    let script = "\"local v = redis.call('GET', KEYS[1]) return {string.match(v, '/(%d+)/'), (struct.unpack('<d', v, #v - 7))}\"";
+    let told = server.tell(&["EVAL", script, "1", LEVELS]);
+    let numbers: Vec<u64> = told.lines().filter_map(|line| line.trim_start_matches(':').parse().ok()).collect();
+    let [unit, missing] = numbers[..] else { panic!("the parts of a unit, and what is missing: {told}") };
+    missing.div_ceil(unit)
 }
