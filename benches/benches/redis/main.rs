@@ -3,11 +3,13 @@
 //!
 //! `cargo bench -p bench --bench redis`, with `-- --quick` for a shorter run. Server and client share the machine, so calls
 //! per second are a ratio to read, not a capacity; the contenders take turns, so that what else the machine does meets them
-//! alike. CPU per call is that of this process, and the steadier figure.
+//! alike. CPU per call is that of this process, and the steadier figure. Last comes how long callers wait while Redis is broken,
+//! and the bench fails if one waits for more than 60 ms.
 
+mod faults;
 mod limits;
 
-use std::{future::Future, num::NonZeroUsize, time::Duration};
+use std::{future::Future, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use buttress_redis::{Config, Pool, Redis, Script, redis};
 use buttress_testkit::RedisServer;
@@ -39,7 +41,7 @@ struct Turn {
     p99_micros: f64,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let (rounds, time) = if quick { (2, Duration::from_millis(200)) } else { (5, Duration::from_millis(500)) };
     let server = RedisServer::start_on_port(&[]);
@@ -51,7 +53,8 @@ fn main() {
         for callers in [1, 64] {
             limits::compare(&server, callers, rounds, time).await;
         }
-    });
+        if faults::measure().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    })
 }
 
 async fn compare(server: &RedisServer, callers: usize, rounds: usize, time: Duration) {
