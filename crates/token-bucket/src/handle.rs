@@ -75,7 +75,7 @@ impl LimitsHandle {
     /// If the future is dropped while Redis is asked, `costs` may stay charged.
     #[cfg(feature = "redis")]
     pub async fn reserve_shared(&self, key: Fingerprint, costs: Costs) -> Result<Reservation, Box<crate::RateLimited>> {
-        crate::shared::reserve(&self.limiter, owner(key), costs).await
+        crate::shared::reserve(&self.limiter, self.limiter.last_seen(key), costs).await
     }
 
     /// Returns the work that [shared limits](crate::SharedLimits) need in the background, once for each layer. It has nothing to do

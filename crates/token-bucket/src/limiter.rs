@@ -126,15 +126,18 @@ impl Limiter {
     pub(crate) fn take(&self, owner: &mut Owner, costs: &Costs, now: Instant) -> Result<Grant, Shortage> {
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
+            *owner = self.last_seen(owner.key);
             return self.take_here(store, *owner, costs, now);
         }
         let now = self.nanos(now);
         let mut shard = self.shard(owner.key);
         let version = self.version.load(Ordering::Acquire);
-        let found = shard.kept.find(owner.key);
-        let place = match found {
+        let place = match shard.kept.find(owner.key) {
             Some(place) if shard.kept.is_current(place, version) => Some(place),
-            found => self.make_or_refit(&mut shard, found, *owner, now),
+            found => {
+                owner.tier = found.map_or(owner.tier, |place| shard.kept.at(place).tier.into());
+                self.make_or_refit(&mut shard, found, *owner, now)
+            }
         };
         let Some(place) = place else {
             drop(shard);

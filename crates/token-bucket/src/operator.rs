@@ -64,7 +64,7 @@ impl Limiter {
         self.touch(key, |mut kept| kept.bucket.fill(nanos));
         #[cfg(feature = "redis")]
         if let Some(store) = &self.shared {
-            self.fill_there(store, Owner { key, tier: 0 });
+            self.fill_there(store, self.last_seen(key));
         }
     }
 
@@ -75,6 +75,13 @@ impl Limiter {
         let first = |shard: &Locked| lock(&shard.0).all_first();
         self.shards.iter().flat_map(first).for_each(Waker::wake);
         done
+    }
+
+    /// Returns a key under the tier that it was last seen under.
+    #[cfg(feature = "redis")]
+    pub(crate) fn last_seen(&self, key: Fingerprint) -> Owner {
+        let tier = self.shard(key).kept.get(key).map_or(0, |kept| kept.tier.into());
+        Owner { key, tier }
     }
 
     /// Changes the buckets of a key, if it is known.

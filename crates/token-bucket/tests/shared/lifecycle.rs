@@ -243,3 +243,29 @@ fn what_was_taken_under_limits_that_have_changed_makes_no_token_when_it_comes_ba
         assert_eq!(other.exhaust(Costs::request()).await, 201 - 130 - 5, "nothing comes back");
     });
 }
+
+#[test]
+fn what_is_taken_by_hand_is_taken_under_the_tier_that_the_key_came_under_last() {
+    let server = RedisServer::start();
+    run(async {
+        let redis = connected(config(server.url()).command_timeout(Duration::from_secs(20))).await;
+        let layer = TokenBucketLayer::new(requests(1, HOUR * 24))
+            .tiered(
+                [("free", requests(2, HOUR * 24).into()), ("paid", requests(9, HOUR * 24).into())],
+                |_: &Request<Payload>| 1,
+            )
+            .expect("two tiers")
+            .shared(shared(redis).lease(Duration::ZERO))
+            .expect("they can be shared");
+        let service = layer.layer(service_fn(answer));
+        let status = service.oneshot(Request::new(Payload::default())).await.expect("it answers").status();
+        assert_eq!(status, 200);
+        let (handle, key) = (layer.handle(), Fingerprint::SHARED);
+        for left in (5..8).rev() {
+            handle.reserve_shared(key, Costs::request()).await.expect("a paid key has nine").keep();
+            assert_eq!(handle.standings(key, Instant::now())[0].level, left);
+        }
+        assert!(handle.take(key, &Costs::request(), Instant::now()).is_ok());
+        assert_eq!(handle.standings(key, Instant::now())[0].level, 4);
+    });
+}

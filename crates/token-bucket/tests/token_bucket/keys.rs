@@ -3,7 +3,7 @@
 use std::{net::IpAddr, num::NonZeroUsize};
 
 use buttress_core::Payload;
-use buttress_token_bucket::{ByApiKey, ByFn, ByIp, Costs, Fingerprint, TokenBucketLayer};
+use buttress_token_bucket::{ByApiKey, ByFn, ByIp, Costs, Fingerprint, Reservation, TokenBucketLayer};
 use http::{Extensions, Request};
 use tokio::time::Instant;
 
@@ -142,6 +142,27 @@ async fn tiers_have_limits_of_their_own_that_change_while_calls_are_under_way() 
     assert!(handle.clear_override(key) && !handle.clear_override(key));
     assert_eq!(send(&service, paid()).await.status(), 429);
     assert_eq!(left_of(&handle, Fingerprint::NO_KEY), [1, 100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_by_hand_is_taken_under_the_tier_that_the_key_came_under_last_whatever_changes() {
+    let layer = TokenBucketLayer::new(requests(1))
+        .keyed(ByApiKey)
+        .tiered([("free", both(1, 100)), ("paid", both(5, 1_000))], |_: &Request<Payload>| 1)
+        .expect("two tiers");
+    let (service, _probe) = over_probe(&layer);
+    let handle = layer.handle();
+    let key = handle.fingerprint("a");
+    assert_eq!(send(&service, from("a", 0, 0)).await.status(), 200);
+    for change in 0..3 {
+        // Rules of others change.
+        assert!(handle.set_override(handle.fingerprint(&change), both(1, 1)));
+        assert!(handle.take(key, &Costs::request(), Instant::now()).is_ok(), "a paid key has five");
+        assert_eq!(left_of(&handle, key)[0], i128::from(3 - change));
+    }
+    assert!(handle.set_tier("paid", both(9, 1_000)) && handle.set_tier("free", both(2, 100)));
+    assert!(handle.reserve(key, Costs::request(), Instant::now()).map(Reservation::keep).is_ok());
+    assert_eq!(left_of(&handle, key)[0], 9 - 5, "of the new limits of its tier");
 }
 
 #[test]
