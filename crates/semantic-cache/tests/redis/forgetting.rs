@@ -127,31 +127,44 @@ fn marks_beyond_the_bound_are_forgotten_with_all_the_rest() {
 
 #[test]
 fn what_was_told_to_an_emptied_redis_before_it_was_seen_again_is_forgotten_too() {
-    let mut server = RedisServer::start();
     run(async {
-        let a = Replica::start(server.url()).await;
-        // It looks for Redis so seldom that the other one has told it everything by then.
-        let seldom = Duration::from_secs(2);
-        let config = config(server.url()).probe_between(seldom, seldom);
-        let b = Replica::begin(&config, |layer| layer, |shared| shared);
-        soon(b.cache.following()).await;
-        a.ask("t", "one", "one").await;
-        a.written().await;
-        for text in ["one", "two"] {
-            b.ask("t", text, text).await;
-        }
-        b.written().await;
-        server.kill();
-        until(|| !a.counts().follows && !b.counts().follows).await;
-        a.cache.forget_all_of(Mark::tag("another"));
-        a.cache.forget_all_of(Mark::tenant("t".as_bytes()));
-        server.restart();
-        until(|| !a.is_forgetting()).await;
-        assert!(!b.counts().follows, "it has not seen it yet");
-        soon(b.cache.following()).await;
-        until(|| b.counts().heard >= 2).await;
-        for text in ["one", "two"] {
-            assert_eq!(b.ask("t", text, "new").await.text, "new");
+        // When it looks again is random: now and then it is at once.
+        let mut tries = 1;
+        while !told_before_it_was_seen_again().await {
+            tries += 1;
+            assert!(tries < 20, "it has always been seen at once");
         }
     });
+}
+
+/// Returns whether Redis was told all before one of two replicas had seen it again.
+async fn told_before_it_was_seen_again() -> bool {
+    let mut server = RedisServer::start();
+    let a = Replica::start(server.url()).await;
+    // It looks for Redis so seldom that the other one has told it everything by then.
+    let seldom = Duration::from_secs(2);
+    let config = config(server.url()).probe_between(seldom, seldom);
+    let b = Replica::begin(&config, |layer| layer, |shared| shared);
+    soon(b.cache.following()).await;
+    a.ask("t", "one", "one").await;
+    a.written().await;
+    for text in ["one", "two"] {
+        b.ask("t", text, text).await;
+    }
+    b.written().await;
+    server.kill();
+    until(|| !a.counts().follows && !b.counts().follows).await;
+    a.cache.forget_all_of(Mark::tag("another"));
+    a.cache.forget_all_of(Mark::tenant("t".as_bytes()));
+    server.restart();
+    until(|| !a.is_forgetting()).await;
+    if b.counts().follows {
+        return false;
+    }
+    soon(b.cache.following()).await;
+    until(|| b.counts().heard >= 2).await;
+    for text in ["one", "two"] {
+        assert_eq!(b.ask("t", text, "new").await.text, "new");
+    }
+    true
 }
