@@ -100,10 +100,16 @@ impl Table {
 
     /// Goes by what the rules say now of the key at a place, and returns its place.
     pub(crate) fn refit(&mut self, place: usize, ruling: Ruling, now: u64) -> usize {
+        let mark = Mark(self.words[place + MARK]);
+        if self.terms.under(mark).is_of(&ruling) {
+            // As it is for most keys, whenever the rules of one change: nothing has to be looked for.
+            self.words[place + MARK] = mark.at(ruling.version).0;
+            return place;
+        }
         let Kept { key, mut bucket, .. } = self.at(place);
         let fitted = (bucket.limits.id() != ruling.limits.id()).then(|| bucket.refit(&ruling.limits, now));
         let stride = stride_for(&ruling.limits);
-        self.terms.leave(Mark(self.words[place + MARK]));
+        self.terms.leave(mark);
         self.words[place + MARK] = self.terms.enter(ruling).0;
         let Some(fitted) = fitted else { return place };
         let mut place = place;

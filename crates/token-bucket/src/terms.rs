@@ -36,8 +36,8 @@ impl Terms {
 
     /// Counts one more key under what a ruling says.
     pub(crate) fn enter(&mut self, ruling: Ruling) -> Mark {
+        let known = self.0.iter().position(|term| term.is_of(&ruling));
         let Ruling { limits, tier, version } = ruling;
-        let known = self.0.iter().position(|term| term.limits.id() == limits.id() && term.tier == tier);
         let number = known.unwrap_or_else(|| self.add(Term { limits, tier, keys: 0 }));
         self.0[number].keys += 1;
         Mark::new(number, version)
@@ -55,6 +55,15 @@ impl Terms {
         }
         self.0.push(term);
         self.0.len() - 1
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    /// Returns whether this is what a ruling says, by whichever version of the rules.
+    pub(crate) fn is_of(&self, ruling: &Ruling) -> bool {
+        self.limits.id() == ruling.limits.id() && self.tier == ruling.tier
     }
 }
 
@@ -76,6 +85,11 @@ impl Mark {
     /// The number is counted from one. There are no more terms than keys.
     const fn new(number: usize, version: u32) -> Self {
         Self((version as u64) << 32 | (number as u64 + 1))
+    }
+
+    /// Returns the mark of the same term by another version.
+    pub(crate) const fn at(self, version: u32) -> Self {
+        Self((version as u64) << 32 | self.0 & u32::MAX as u64)
     }
 
     #[inline(always)]
