@@ -96,6 +96,28 @@ def simulators():
 
 
 @pytest.fixture
+def start_gateway(simulators, tmp_path):
+    """Starts a gateway before the simulators, in both dialects, with these lines of configuration."""
+    simulators.reset()
+    programs = []
+
+    def start(lines):
+        lines = [*lines, *NO_PROBES]
+        for name, target in simulators.targets().items():
+            lines += ["[[targets]]", f'name = "{name}"', 'dialect = "openai"', f'url = "{target["url"]}/v1"']
+            lines += ["[[targets.endpoints]]", 'dialect = "anthropic"', f'url = "{target["url"]}"']
+        config = tmp_path / "gateway.toml"
+        config.write_text("\n".join(lines) + "\n")
+        programs.append(start_configured(str(config)))
+        return Site(programs[-1].found["url"], simulators)
+
+    yield start
+    for program in programs:
+        program.stop()
+        print(program.output())
+
+
+@pytest.fixture
 def configured(request, tmp_path):
     """A fresh gateway that a file sends to the simulators. A gateway remembers what broke, so each check has its own."""
     if GATEWAY_URL:

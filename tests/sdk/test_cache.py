@@ -4,8 +4,8 @@ import json
 
 import anthropic
 import pytest
-from conftest import GATEWAY_URL, NO_PROBES, start_configured
-from support import MESSAGES, MODEL, Site, collect
+from conftest import GATEWAY_URL
+from support import MESSAGES, MODEL, collect
 
 pytestmark = pytest.mark.skipif(bool(GATEWAY_URL), reason="the gateway at BUTTRESS_GATEWAY_URL caches as it is set to")
 
@@ -16,30 +16,8 @@ EXACT = ["[cache]", 'mode = "exact"', "sampled = true"]
 SEMANTIC = ["[cache]", 'mode = "semantic"', "sampled = true", "[cache.semantic]", 'policy = "threshold"', "threshold = 0.85"]
 
 
-@pytest.fixture
-def caching(simulators, tmp_path):
-    """Starts a gateway that answers again, as these lines of its configuration say."""
-    simulators.reset()
-    programs = []
-
-    def start(lines):
-        lines = [*lines, *NO_PROBES]
-        for name, target in simulators.targets().items():
-            lines += ["[[targets]]", f'name = "{name}"', 'dialect = "openai"', f'url = "{target["url"]}/v1"']
-            lines += ["[[targets.endpoints]]", 'dialect = "anthropic"', f'url = "{target["url"]}"']
-        config = tmp_path / "gateway.toml"
-        config.write_text("\n".join(lines) + "\n")
-        programs.append(start_configured(str(config)))
-        return Site(programs[-1].found["url"], simulators)
-
-    yield start
-    for program in programs:
-        program.stop()
-        print(program.output())
-
-
-def test_an_answer_is_the_same_when_it_is_given_again_whole_and_streamed(caching):
-    site = caching(SEMANTIC)
+def test_an_answer_is_the_same_when_it_is_given_again_whole_and_streamed(start_gateway):
+    site = start_gateway(SEMANTIC)
     client = site.client()
     create = client.chat.completions.with_raw_response.create
 
@@ -65,8 +43,8 @@ def test_an_answer_is_the_same_when_it_is_given_again_whole_and_streamed(caching
     assert site.control.count("requests") == 2
 
 
-def test_a_message_of_anthropic_is_the_same_when_it_is_given_again(caching):
-    client = anthropic.Anthropic(base_url=caching(EXACT).url, api_key="test-key")
+def test_a_message_of_anthropic_is_the_same_when_it_is_given_again(start_gateway):
+    client = anthropic.Anthropic(base_url=start_gateway(EXACT).url, api_key="test-key")
 
     def streamed():
         with client.messages.stream(model=MODEL, max_tokens=100, messages=MESSAGES) as stream:
@@ -80,8 +58,8 @@ def test_a_message_of_anthropic_is_the_same_when_it_is_given_again(caching):
     assert answers[0].parse() == answers[1].parse()
 
 
-def test_a_call_of_a_tool_is_not_kept_where_that_is_not_allowed(caching):
-    site = caching(EXACT)
+def test_a_call_of_a_tool_is_not_kept_where_that_is_not_allowed(start_gateway):
+    site = start_gateway(EXACT)
     site.control.fault_everywhere({"kind": "tool_call", "name": "weather", "arguments": {"city": "Oslo"}})
     create = site.client().chat.completions.with_raw_response.create
     for more in ({}, {"tools": [WEATHER]}):
